@@ -1,0 +1,44 @@
+# Every target says what it does: `make help`. CI calls the same ones.
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+.venv/ready: requirements.txt requirements-dev.txt
+	@test -x $(PY) || python3.13 -m venv .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.venv-scoring/ready: requirements-scoring.txt
+	@test -x .venv-scoring/bin/python || python3.13 -m venv .venv-scoring
+	@.venv-scoring/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+setup: .venv/ready .venv-scoring/ready ## both environments: the app's, and the scoring servers'
+
+run: setup ## start everything and play the demo; ARGS="--once" ends after it
+	@$(PY) -m local run $(ARGS)
+
+test: setup ## every test; ARGS for pytest
+	@$(PY) -m pytest $(ARGS)
+
+check: lint types ## lint and types
+
+lint: .venv/ready ## ruff
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+types: .venv/ready ## mypy
+	@$(PY) -m mypy
+
+laws: .venv/ready ## the promises, over more stories than in `make test`
+	@HYPOTHESIS_PROFILE=nightly $(PY) -m pytest tests/property $(ARGS)
+
+e2e: setup ## the whole product, as child processes
+	@$(PY) -m pytest tests/e2e $(ARGS)
+
+clean: ## what running left behind, and the environments
+	@rm -rf .venv .venv-scoring .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+
+.PHONY: help setup run test check lint types laws e2e clean
