@@ -1,0 +1,252 @@
+"""Step 5 of 5: one function per effect. Each can be called again at any time, and looks first.
+
+Our verbs become Azure's words here and nowhere else. An activity returns everything it knows as
+plain JSON, failures too: the engine may erase an exception's type on its way to the orchestrator,
+and a wait that the orchestrator makes itself can be cut short by an abort.
+
+States: done; working (under way, look again); busy (ask again); failed (the candidate is bad);
+broke (a person is needed).
+"""
+
+import functools
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from deploy_logic.codec import Json, decode, encode
+from deploy_logic.errors import TransientError, WorkspaceError
+from deploy_logic.matching import Offer
+from deploy_logic.plan import Plan, Sight, Snapshot, Timings
+from deploy_logic.policy_files import PolicyFiles
+from deploy_logic.ports import DeploymentState, EndpointState, Workspace
+
+_LOG = logging.getLogger("rollout")
+_LOG_LINES = 40
+_LONGEST_LOG = 4_000  # characters of the log's end that go into the record
+_NEWEST = 30  # registered versions that are compared with the one that was offered
+
+# How Azure says that the candidate is bad, and not that it could not do its part.
+# https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints
+_BAD_CANDIDATE = frozenset({"ImageBuildFailure", "ResourceNotReady", "BadArgument"})
+
+_CONFLICT = 409
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit)\b")
+_SERVER = re.compile(r"azureml_inference_server_http\.")  # wraps what the user's script raised
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What the activities act on."""
+
+    open_workspace: Callable[[str], Workspace]  # by ARM id
+    policies: Callable[[], Sequence[PolicyFiles]]
+    timings: Timings
+
+
+type Activity = Callable[[Outside, Json], Json]
+
+
+def _tell_all(activity: Activity) -> Activity:
+    """Turn a failure into an answer: whether asking again may help is known here and only here."""
+
+    @functools.wraps(activity)
+    def telling(outside: Outside, payload: Json) -> Json:
+        try:
+            return activity(outside, payload)
+        except WorkspaceError as error:
+            # A conflict means that another operation runs on the endpoint: Azure allows one.
+            again = isinstance(error, TransientError) or error.status == _CONFLICT
+            state = "busy" if again else "broke"
+            extra = {"activity": activity.__name__, "state": state, "code": error.code}
+            _LOG.warning("azure refused", extra=extra)
+            answer: Json = {"state": state, "reason": str(error), "code": error.code}
+            if isinstance(error, TransientError):
+                answer["retry_after"] = error.retry_after.total_seconds()
+            return answer
+
+    return telling
+
+
+@_tell_all
+def look(outside: Outside, payload: Json) -> Json:
+    """Return the policy, the model version, its rivals and the endpoint as they are now."""
+    offer = decode(Offer, payload)
+    wanted = (files for files in outside.policies() if files.policy.policy == offer.policy)
+    files = next(wanted, None)
+    if files is None:
+        return {"state": "done", "files": None}
+    workspace = outside.open_workspace(offer.workspace)
+    endpoint = workspace.get_endpoint(offer.endpoint)
+    deployments = workspace.list_deployments(offer.endpoint) if endpoint is not None else ()
+    sight = Sight(
+        model=workspace.get_model_version(offer.model, offer.version),
+        registered=workspace.list_model_versions(offer.model, newest=_NEWEST),
+        snapshot=Snapshot(
+            exists=endpoint is not None,
+            weights=endpoint.traffic if endpoint is not None else {},
+            deployments=deployments,
+        ),
+        timings=outside.timings,
+    )
+    return {"state": "done", "files": files.model_dump(mode="json"), "sight": encode(sight)}
+
+
+@_tell_all
+def create_endpoint(outside: Outside, payload: Json) -> Json:
+    """Create the endpoint of the plan's template, unless it is there."""
+    plan = decode(Plan, payload["plan"])
+    workspace = outside.open_workspace(plan.workspace)
+    endpoint = workspace.get_endpoint(plan.endpoint)
+    if endpoint is None:
+        workspace.create_endpoint(plan)
+        return {"state": "working", "reason": f"endpoint {plan.endpoint!r} is being created"}
+    if _is_changing(endpoint):
+        return _wait_for("endpoint", plan.endpoint, endpoint)
+    if endpoint.provisioning_state != "Succeeded":
+        state = endpoint.provisioning_state
+        return {"state": "broke", "reason": f"creating endpoint {plan.endpoint!r}: it is {state}"}
+    return {"state": "done"}
+
+
+@_tell_all
+def create_candidate(outside: Outside, payload: Json) -> Json:
+    """Create the candidate at weight 0, unless this very rollout has created it."""
+    plan = decode(Plan, payload["plan"])
+    workspace = outside.open_workspace(plan.workspace)
+    found = workspace.get_deployment(plan.endpoint, plan.candidate)
+    if found is None:
+        workspace.create_deployment(plan)
+        return {"state": "working", "reason": f"{plan.candidate!r} is being created"}
+    if found.rollout_id != plan.rollout_id:
+        owner = f"rollout {found.rollout_id}" if found.rollout_id else "somebody else"
+        reason = f"creating {plan.candidate!r}: {owner} has made a deployment of that name"
+        return {"state": "broke", "reason": reason}
+    return _tell_created(workspace, plan.endpoint, plan.candidate, found)
+
+
+@_tell_all
+def watch_candidate(outside: Outside, payload: Json) -> Json:
+    """Say how far the creation of the candidate is."""
+    workspace = outside.open_workspace(payload["workspace"])
+    endpoint, name = payload["endpoint"], payload["deployment"]
+    found = workspace.get_deployment(endpoint, name)
+    if found is None or found.rollout_id != payload["rollout_id"]:
+        return {"state": "busy", "reason": f"{name!r} is not there"}
+    return _tell_created(workspace, endpoint, name, found)
+
+
+@_tell_all
+def probe(outside: Outside, payload: Json) -> Json:
+    """Send one request to the candidate itself."""
+    workspace = outside.open_workspace(payload["workspace"])
+    answer = workspace.score(payload["endpoint"], payload["deployment"], payload["body"])
+    return {"state": "done", "answer": encode(answer)}
+
+
+@_tell_all
+def shift(outside: Outside, payload: Json) -> Json:
+    """Make the endpoint have these weights and no others; done means read back."""
+    workspace = outside.open_workspace(payload["workspace"])
+    name, wanted = payload["endpoint"], payload["weights"]
+    endpoint = workspace.get_endpoint(name)
+    if endpoint is None:
+        return _tell_missing(name, wanted)
+    if _is_changing(endpoint):
+        return _wait_for("endpoint", name, endpoint)
+    if not _has(endpoint, wanted) or endpoint.provisioning_state != "Succeeded":
+        workspace.set_traffic(name, wanted)
+        endpoint = workspace.get_endpoint(name)
+        if endpoint is None or _is_changing(endpoint) or not _has(endpoint, wanted):
+            return {"state": "working", "reason": f"the weights of {name!r} are being set"}
+    return {"state": "done", "weights": dict(endpoint.traffic)}
+
+
+@_tell_all
+def retire(outside: Outside, payload: Json) -> Json:
+    """Delete a deployment; never one that has weight, which is read again just before."""
+    workspace = outside.open_workspace(payload["workspace"])
+    endpoint_name, name = payload["endpoint"], payload["deployment"]
+    endpoint = workspace.get_endpoint(endpoint_name)
+    found = workspace.get_deployment(endpoint_name, name) if endpoint is not None else None
+    if endpoint is None or found is None:
+        return {"state": "done"}
+    if payload["must_be_ours"] and found.rollout_id != payload["rollout_id"]:
+        return {"state": "broke", "reason": f"retiring {name!r}: this rollout has not made it"}
+    if _is_changing(endpoint):
+        return _wait_for("endpoint", endpoint_name, endpoint)
+    if _weight(endpoint, name) != 0:
+        reason = f"retiring {name!r}: it has weight {_weight(endpoint, name)}"
+        return {"state": "broke", "reason": reason}
+    if found.provisioning_state in {"Creating", "Updating", "Scaling", "Deleting"}:
+        return _wait_for("deployment", name, found)
+    workspace.delete_deployment(endpoint_name, name)
+    return {"state": "working", "reason": f"{name!r} is being deleted"}
+
+
+ACTIVITIES: Mapping[str, Activity] = {
+    activity.__name__: activity
+    for activity in (
+        look,
+        create_endpoint,
+        create_candidate,
+        watch_candidate,
+        probe,
+        shift,
+        retire,
+    )
+}
+
+
+def _tell_created(workspace: Workspace, endpoint: str, name: str, found: DeploymentState) -> Json:
+    if found.provisioning_state == "Succeeded":
+        return {"state": "done"}
+    if found.provisioning_state not in {"Failed", "Canceled"}:
+        return _wait_for("deployment", name, found)
+    log = _end_of_log(workspace, endpoint, name)
+    reason = f"creating {name!r}: {found.code or found.provisioning_state}: {found.message}"
+    telling = _telling_line(log)
+    reason += f"; its log says: {telling}" if telling else ""
+    bad = found.code in _BAD_CANDIDATE
+    return {"state": "failed" if bad else "broke", "reason": reason, "log": log, "code": found.code}
+
+
+def _telling_line(log: str) -> str:
+    """Return the last line that names an exception of the user's, or the last line."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if _EXCEPTION.match(line) and not _SERVER.match(line)]
+    return next(reversed(errors or lines), "")
+
+
+def _end_of_log(workspace: Workspace, endpoint: str, name: str) -> str:
+    try:
+        return workspace.get_logs(endpoint, name, lines=_LOG_LINES)[-_LONGEST_LOG:]
+    except WorkspaceError as error:  # the reason counts more than its log
+        return f"(the log could not be read: {error})"
+
+
+def _tell_missing(name: str, wanted: Mapping[str, int]) -> Json:
+    if wanted:
+        return {"state": "broke", "reason": f"setting weights: endpoint {name!r} does not exist"}
+    return {"state": "done", "weights": {}}
+
+
+def _wait_for(kind: str, name: str, found: EndpointState | DeploymentState) -> Json:
+    return {"state": "working", "reason": f"{kind} {name!r} is {found.provisioning_state}"}
+
+
+def _is_changing(endpoint: EndpointState) -> bool:
+    return endpoint.provisioning_state in {"Creating", "Updating", "Deleting"}
+
+
+def _has(endpoint: EndpointState, wanted: Mapping[str, int]) -> bool:
+    """Whether the weights are these and no others; names compare without case in Azure."""
+    return _nonzero(endpoint.traffic) == _nonzero(wanted)
+
+
+def _nonzero(weights: Mapping[str, int]) -> dict[str, int]:
+    return {name.lower(): weight for name, weight in weights.items() if weight != 0}
+
+
+def _weight(endpoint: EndpointState, name: str) -> int:
+    return _nonzero(endpoint.traffic).get(name.lower(), 0)

@@ -1,0 +1,207 @@
+"""The engine: Durable Functions behind the Context and Engine ports. The only room that knows it.
+
+Payloads are plain JSON, names are strings, nothing depends on the back end chosen in host.json.
+"""
+
+import json
+from collections.abc import Callable, Generator, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from azure.durable_functions import SyncDurableFunctionsClient
+from durabletask.client import EntityQuery, OrchestrationQuery, OrchestrationState
+from durabletask.client import OrchestrationStatus as Status
+from durabletask.entities import EntityContext, EntityInstanceId
+from durabletask.task import OrchestrationContext, Task, TimerTask, when_any
+
+from deploy_logic import ledger as ledgers
+from deploy_logic import orchestrator
+from deploy_logic.codec import Json, decode, encode
+from deploy_logic.ledger import Decision, Ended, Ledger, Start, Tell
+from deploy_logic.matching import Offer, endpoint_key
+from deploy_logic.ports import Waitable
+from deploy_logic.rollout import Phase, Request
+
+LEDGER = "endpoint_ledger"
+ROLL_OUT = "roll_out"
+RELAY = "relay_operation"
+_OPERATION = "operation"  # the external event that carries a Request
+_ALIVE = frozenset({Status.PENDING, Status.RUNNING, Status.SUSPENDED, Status.CONTINUED_AS_NEW})
+
+
+class DurableContext:
+    """The Context port on a durable orchestration."""
+
+    def __init__(self, context: OrchestrationContext) -> None:
+        """Wrap the engine's context for one turn."""
+        self._context = context
+
+    @property
+    def now(self) -> datetime:
+        """The time of this turn; the engine gives it in UTC, without saying so."""
+        return self._context.current_utc_datetime.replace(tzinfo=UTC)
+
+    def call(self, activity: str, payload: Json) -> Waitable:
+        """Start an activity."""
+        return self._context.call_activity(activity, input=payload)
+
+    def timer(self, at: datetime) -> Waitable:
+        """Start a timer."""
+        return self._context.create_timer(at)
+
+    def cancel(self, timer: Waitable) -> None:
+        """Let go of a timer that nobody waits for any more."""
+        if isinstance(timer, TimerTask):
+            timer.cancel()
+
+    def operation(self) -> Waitable:
+        """Wait for the next operation that is asked for."""
+        return self._context.wait_for_external_event(_OPERATION)
+
+    def any(self, waitables: Iterable[Waitable]) -> Waitable:
+        """Wait for the first of several."""
+        return when_any([one for one in waitables if isinstance(one, Task)])
+
+    def show(self, status: Json) -> None:
+        """Make this what people see of the rollout."""
+        self._context.set_custom_status(status)
+
+    def tell_ledger(self, workspace: str, endpoint: str, operation: str, payload: Json) -> None:
+        """Signal the endpoint's ledger, once."""
+        self._context.signal_entity(_ledger_id(workspace, endpoint), operation, payload)
+
+
+def roll_out(context: OrchestrationContext, payload: Json) -> Generator[Any, Any, Json]:
+    """Carry one rollout from start to end."""
+    return (yield from orchestrator.roll_out(DurableContext(context), payload))
+
+
+def relay_operation(context: OrchestrationContext, payload: Json) -> None:
+    """Hand an operation to a rollout: an entity cannot raise an event itself."""
+    context.send_event(payload["rollout_id"], _OPERATION, data=payload["request"])
+
+
+def endpoint_ledger(context: EntityContext, payload: Json) -> None:
+    """Keep one endpoint's ledger; every decision is made in ledger.py."""
+    stored = context.get_state(dict) or {}
+    ledger = decode(Ledger, stored) if stored else Ledger()
+    now = datetime.now(UTC)
+    match context.operation:
+        case "offer":
+            offer = decode(Offer, payload)
+            stored = {"workspace": offer.workspace, "endpoint": offer.endpoint}
+            decision = ledgers.offer(ledger, offer, at=now)
+        case "finish":
+            decision = ledgers.finish(ledger, decode(Ended, payload))
+        case _:
+            raise ValueError(f"{context.operation!r} is not something a ledger does")
+    place = {key: stored.get(key, "") for key in ("workspace", "endpoint")}
+    context.set_state({**place, **encode(decision.ledger)})
+    _act(context, decision)
+
+
+def _act(context: EntityContext, decision: Decision) -> None:
+    for action in decision.actions:
+        match action:
+            case Start(offer=offer):
+                context.schedule_new_orchestration(ROLL_OUT, encode(offer), offer.rollout_id)
+            case Tell(rollout_id=rollout_id, request=request):
+                told = {"rollout_id": rollout_id, "request": encode(request)}
+                context.schedule_new_orchestration(RELAY, told, f"{request.by}-tells-{rollout_id}")
+
+
+class DurableEngine:
+    """The Engine port on the durable client."""
+
+    def __init__(self, client: SyncDurableFunctionsClient) -> None:
+        """Wrap the client that a binding supplies."""
+        self._client = client
+
+    def offer(self, offer: Offer) -> None:
+        """Ask the endpoint's ledger; the answer is recorded there."""
+        ledger = _ledger_id(offer.workspace, offer.endpoint)
+        self._client.signal_entity(ledger, "offer", encode(offer))
+
+    def ask(self, rollout_id: str, request: Request) -> None:
+        """Ask a rollout in flight for an operation."""
+        self._client.raise_orchestration_event(rollout_id, _OPERATION, data=encode(request))
+
+    def show_rollout(self, rollout_id: str) -> Json | None:
+        """Return the rollout as it last showed itself, or None when nobody knows it."""
+        state = self._client.get_orchestration_state(rollout_id)
+        return None if state is None or state.name != ROLL_OUT else _shown(state)
+
+    def list_rollouts(self) -> list[Json]:
+        """Return every rollout, newest first."""
+        query = OrchestrationQuery(fetch_inputs_and_outputs=True)
+        states = self._client.get_all_orchestration_states(query)
+        found = [state for state in states if state.name == ROLL_OUT]
+        found.sort(key=lambda state: state.created_at, reverse=True)
+        return [shown for state in found if (shown := _shown(state)) is not None]
+
+    def show_ledger(self, workspace: str, endpoint: str) -> Json | None:
+        """Return the endpoint's ledger, or None when nothing was ever offered."""
+        found = self._client.get_entity(_ledger_id(workspace, endpoint))
+        return None if found is None else _state(found.get_state())
+
+    def list_ledgers(self) -> list[Json]:
+        """Return every ledger, with workspace and endpoint."""
+        query = EntityQuery(instance_id_starts_with=f"@{LEDGER}@")
+        states = [_state(found.get_state()) for found in self._client.get_all_entities(query)]
+        return [state for state in states if state is not None]
+
+    def is_alive(self, rollout_id: str) -> bool:
+        """Whether the engine still carries the rollout and will end it."""
+        state = self._client.get_orchestration_state(rollout_id, fetch_payloads=False)
+        return state is not None and state.runtime_status in _ALIVE
+
+    def bury(self, offer: Offer, *, reason: str) -> None:
+        """Tell the ledger that a rollout is over whose orchestration is gone."""
+        shown = self.show_rollout(offer.rollout_id) or {}
+        phase = Phase(shown.get("phase", Phase.ERRORED))
+        ended = Ended(
+            rollout_id=offer.rollout_id,
+            model=offer.model,
+            version=offer.version,
+            phase=phase if phase.is_over else Phase.ERRORED,
+            reason=shown.get("reason", "") if phase.is_over else reason,
+            at=datetime.now(UTC),
+        )
+        ledger = _ledger_id(offer.workspace, offer.endpoint)
+        self._client.signal_entity(ledger, "finish", encode(ended))
+
+
+def bind_activity[T](
+    activity: Callable[[T, Json], Json], name: str, outside: Callable[[], T]
+) -> Callable[[Json], Json]:
+    """Return the activity as the engine calls it: one argument, its own name.
+
+    outside is opened at the first call, so that starting the app opens nothing.
+    """
+
+    def bound(payload: Json) -> Json:
+        return activity(outside(), payload)
+
+    bound.__name__ = bound.__qualname__ = name
+    bound.__annotations__ = {}  # the worker refuses annotations that are not classes
+    return bound
+
+
+def _ledger_id(workspace: str, endpoint: str) -> EntityInstanceId:
+    return EntityInstanceId(LEDGER, endpoint_key(workspace, endpoint))
+
+
+def _shown(state: OrchestrationState) -> Json | None:
+    """Return the result when it is over, else the status; one that broke is errored."""
+    if state.runtime_status == Status.COMPLETED:
+        return _state(state.serialized_output)
+    shown = _state(state.serialized_custom_status)
+    if shown is not None and state.runtime_status not in _ALIVE:
+        why = state.failure_details.message if state.failure_details else "it was terminated"
+        return {**shown, "phase": Phase.ERRORED.value, "reason": f"the orchestration ended: {why}"}
+    return shown
+
+
+def _state(text: str | Mapping[str, Any] | None) -> Json | None:
+    value = json.loads(text) if isinstance(text, str) and text else text
+    return dict(value) if isinstance(value, Mapping) else None

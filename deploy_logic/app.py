@@ -1,0 +1,61 @@
+"""The app's parts, wired from the settings; each is opened when it is first needed."""
+
+import functools
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy_logic.activities import Outside
+from deploy_logic.plan import Timings
+from deploy_logic.policy_files import PolicyFiles, read_policies
+from deploy_logic.ports import Workspace
+from deploy_logic.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+    from deploy_logic.policy import Policy
+
+_LOG = logging.getLogger("rollout")
+# The SDK would log every request and its headers.
+logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
+
+
+class App:
+    """Settings, policies and the way to Azure. Settings that are wrong fail at the start."""
+
+    def __init__(self, *, environment: Mapping[str, str], folder: Path) -> None:
+        """Read the settings and the policies; ask nobody."""
+        self.settings: Settings = read_settings(environment, app=folder)
+        loaded = read_policies(self.settings.policies)
+        for complaint in loaded.complaints:
+            _LOG.error("policy refused", extra={"complaint": str(complaint)})
+        self.policy_files: tuple[PolicyFiles, ...] = loaded.policies
+        self.policies: tuple[Policy, ...] = tuple(files.policy for files in loaded.policies)
+        self.open_workspace = functools.cache(self._open_workspace)
+        self.open_outside = functools.cache(self._open_outside)
+
+    @functools.cached_property
+    def _credential(self) -> "TokenCredential":
+        # azure-identity takes a quarter of a second to import, and the trigger does not need it
+        from azure.identity import DefaultAzureCredential  # noqa: PLC0415
+
+        return DefaultAzureCredential()
+
+    def _open_workspace(self, workspace: str) -> Workspace:
+        from deploy_logic.adapters.azure_ml import AzureMl  # noqa: PLC0415 - as above
+
+        return AzureMl(workspace, cloud=self.settings.cloud, credential=self._credential)
+
+    def _open_outside(self) -> Outside:
+        settings = self.settings
+        return Outside(
+            open_workspace=self.open_workspace,
+            policies=lambda: self.policy_files,
+            timings=Timings(
+                poll_interval=settings.poll_interval,
+                creation_deadline=settings.creation_deadline,
+                shift_deadline=settings.shift_deadline,
+            ),
+        )

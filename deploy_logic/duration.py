@@ -1,0 +1,35 @@
+"""Lengths of time as people write them: `90s`, `10m`, `1h30m`, `2d`, or ISO 8601. Pure."""
+
+import re
+from datetime import timedelta
+
+EXPECTED = "a length of time such as 90s, 10m, 1h30m, 2d or PT10M"
+
+_PLAIN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+_ISO = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d{1,6})?)S)?)?", re.ASCII)
+_LONGEST = timedelta(days=365)
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return the length of time, zero up to a year; ValueError says what would be right."""
+    written = text.strip()
+    found = _PLAIN.fullmatch(written) or _ISO.fullmatch(written.upper())
+    if found is None or not any(found.groups()):
+        raise ValueError(f"{text!r} is not {EXPECTED}")
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    if days + hours / 24 + minutes / 1440 + seconds / 86400 > _LONGEST.days:
+        raise ValueError(f"{text!r} is longer than a year ({EXPECTED})")
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def print_duration(length: timedelta) -> str:
+    """Return the shortest form that parse_duration reads back; part seconds in ISO 8601."""
+    if length.microseconds:
+        return f"PT{length.total_seconds():f}S"
+    rest = int(length.total_seconds())
+    parts = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"

@@ -1,0 +1,184 @@
+"""What may be asked for from outside: handle an event, show, abort, sweep.
+
+The trigger path: it never imports azure-ai-ml, never asks Azure, and never raises on a bad event.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from deploy_logic.codec import Json, decode
+from deploy_logic.errors import EventError, OperationError, WorkspaceError
+from deploy_logic.event import Ignored, ModelRegistered, read_event
+from deploy_logic.ledger import Ledger
+from deploy_logic.matching import NoMatch, make_offer, match_policies
+from deploy_logic.plan import ModelVersion
+from deploy_logic.policy import Policy
+from deploy_logic.ports import Engine, Workspace
+from deploy_logic.rollout import Operation, Phase, Request, allows
+from deploy_logic.settings import Settings
+from deploy_logic.view import summarise
+
+_LOG = logging.getLogger("rollout")
+_NEWEST = 30  # registered versions of a model that the sweep looks at
+_START_MAY_TAKE = timedelta(minutes=10)  # between a ledger's decision and its orchestration
+
+
+def handle_event(
+    text: str, *, settings: Settings, policies: Iterable[Policy], engine: Engine
+) -> list[str]:
+    """Offer the registered version to the ledger of every policy that matches.
+
+    Returns the ids of what was offered. A bad event is recorded and answered, never raised:
+    Event Grid would send it again for a day.
+    """
+    try:
+        event = read_event(text, workspaces=settings.workspaces)
+    except EventError as error:
+        _LOG.warning("event refused", extra={"reason": str(error)})
+        return []
+    if isinstance(event, Ignored):
+        _LOG.info("event ignored", extra={"event_id": event.event_id, "reason": event.reason})
+        return []
+    return _offer_all(event, policies, engine)
+
+
+def _offer_all(event: ModelRegistered, policies: Iterable[Policy], engine: Engine) -> list[str]:
+    offered = []
+    for answer in match_policies(event, policies):
+        fixed = {"event_id": event.event_id, "model": event.model, "version": event.version}
+        if isinstance(answer, NoMatch):
+            extra = {**fixed, "policy": answer.policy, "reason": answer.reason}
+            _LOG.info("no match", extra=extra)
+            continue
+        engine.offer(answer)
+        _LOG.info("version offered", extra={**fixed, "rollout_id": answer.rollout_id})
+        offered.append(answer.rollout_id)
+    return offered
+
+
+def list_rollouts(engine: Engine) -> Json:
+    """Return every rollout without its timeline, newest first.
+
+    What the workspace showed to be no match was never a rollout; its ledger tells.
+    """
+    shown = [summarise(one) for one in engine.list_rollouts()]
+    return {"rollouts": [one for one in shown if one["phase"] != Phase.NO_MATCH]}
+
+
+def show_rollout(engine: Engine, rollout_id: str) -> Json:
+    """Return one rollout with its timeline."""
+    shown = engine.show_rollout(rollout_id)
+    if shown is None:
+        raise OperationError(f"there is no rollout {rollout_id!r}", status=404)
+    return shown
+
+
+def list_endpoints(engine: Engine) -> Json:
+    """Return every endpoint's ledger: what runs, waits and was answered."""
+    return {"endpoints": engine.list_ledgers()}
+
+
+def show_endpoint(engine: Engine, settings: Settings, endpoint: str) -> Json:
+    """Return the ledger of the endpoint of that name, in the first workspace that has one."""
+    for workspace in settings.workspaces:
+        found = engine.show_ledger(workspace, endpoint)
+        if found is not None:
+            return found
+    raise OperationError(f"nothing was ever offered to an endpoint {endpoint!r}", status=404)
+
+
+def abort(engine: Engine, rollout_id: str, *, by: str, reason: str) -> Json:
+    """Ask the rollout to roll back; it does so in seconds, whatever it is waiting for."""
+    shown = show_rollout(engine, rollout_id)
+    phase = Phase(shown["phase"])
+    if not allows(Operation.ABORT, phase):
+        raise OperationError(
+            f"{rollout_id!r} is {phase}: it cannot be aborted any more", status=409
+        )
+    engine.ask(rollout_id, Request(operation=Operation.ABORT, by=by, reason=reason))
+    _LOG.info("abort asked", extra={"rollout_id": rollout_id, "by": by, "reason": reason})
+    return {"rollout_id": rollout_id, "operation": Operation.ABORT.value, "by": by}
+
+
+def sweep(
+    *,
+    settings: Settings,
+    policies: Sequence[Policy],
+    engine: Engine,
+    open_workspace: Callable[[str], Workspace],
+) -> Json:
+    """Compare the registry with the ledgers: offer lost registrations, bury lost rollouts.
+
+    Offering a version again is harmless: the ledger knows it. Only registrations younger than the
+    look-back count, or installing the app would roll out what is years old.
+    """
+    now = datetime.now(UTC)
+    buried = _bury_lost(engine, now)
+    offered: list[str] = []
+    for workspace_id in settings.workspaces:
+        workspace = open_workspace(workspace_id)
+        for policy in policies:
+            try:
+                offered += _offer_newest(workspace_id, workspace, policy, engine, settings, now)
+            except WorkspaceError as error:  # the next sweep asks again; the others go on
+                extra = {"policy": policy.policy, "reason": str(error)}
+                _LOG.warning("sweep could not look", extra=extra)
+    _LOG.info("swept", extra={"offered": len(offered), "buried": len(buried)})
+    return {"offered": offered, "buried": buried}
+
+
+def _offer_newest(
+    workspace_id: str,
+    workspace: Workspace,
+    policy: Policy,
+    engine: Engine,
+    settings: Settings,
+    now: datetime,
+) -> list[str]:
+    """Offer what the ledger has no answer for, oldest first, as the events would have come."""
+    ledger = engine.show_ledger(workspace_id, policy.deploy.endpoint) or {}
+    answered = {
+        (answer["model"], answer["version"])
+        for answer in ledger.get("answers", ())
+        # with tags to hold, a no match can have become a match
+        if answer["answer"] != "no_match" or not policy.select.tags
+    }
+    found = workspace.list_model_versions(policy.select.model, newest=_NEWEST)
+    young = [one for one in found if one.created and now - one.created <= settings.sweep_look_back]
+    wanted = [one for one in young if _is_selected(one, policy)]
+    # The newest alone, unless the policy takes all in order: the others would be overtaken.
+    offered = []
+    for version in reversed(wanted if policy.on_new_version == "queue" else wanted[:1]):
+        if (policy.select.model, version.version) in answered:
+            continue
+        event = ModelRegistered(
+            event_id="sweep",
+            workspace=workspace_id,
+            model=policy.select.model,
+            version=version.version,
+        )
+        offer = make_offer(event, policy)
+        engine.offer(offer)
+        offered.append(offer.rollout_id)
+    return offered
+
+
+def _is_selected(version: ModelVersion, policy: Policy) -> bool:
+    tags_hold = all(version.tags.get(key) == value for key, value in policy.select.tags.items())
+    return tags_hold and not policy.select.version.refuses(version.version)
+
+
+def _bury_lost(engine: Engine, now: datetime) -> list[str]:
+    buried = []
+    for shown in engine.list_ledgers():
+        ledger = decode(Ledger, shown)
+        running = ledger.running
+        if running is None or engine.is_alive(running.rollout_id):
+            continue
+        started = [one.at for one in ledger.answers if one.answer == "started"]
+        if started and now - started[-1] < _START_MAY_TAKE:
+            continue
+        engine.bury(running, reason="its orchestration is gone; an operator must look")
+        buried.append(running.rollout_id)
+    return buried

@@ -1,0 +1,164 @@
+"""Step 5 of 5: what we need from outside, as a few small Protocols in Azure's words."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from deploy_logic.codec import Json
+from deploy_logic.gate import Answer
+from deploy_logic.matching import Offer
+from deploy_logic.plan import Deployment, ModelVersion, Plan
+from deploy_logic.rollout import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointState:
+    """An online endpoint as Azure shows it now; while it updates, traffic is still the old one."""
+
+    provisioning_state: str  # Creating, Updating, Succeeded, Failed, Deleting, Canceled
+    traffic: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentState:
+    """An online deployment as Azure shows it now."""
+
+    provisioning_state: str  # as an endpoint's, and Scaling
+    rollout_id: str = ""  # our receipt in its tags
+    code: str = ""  # of the failure, such as ImageBuildFailure
+    message: str = ""  # of the failure
+
+
+class Workspace(Protocol):
+    """One Azure ML workspace. Every method raises WorkspaceError, or TransientError."""
+
+    def get_model_version(self, model: str, version: str) -> ModelVersion | None:
+        """Return the registered version, or None when there is none."""
+        ...
+
+    def list_model_versions(self, model: str, *, newest: int) -> tuple[ModelVersion, ...]:
+        """Return the versions registered last, newest first, archived ones left out."""
+        ...
+
+    def get_endpoint(self, endpoint: str) -> EndpointState | None:
+        """Return the endpoint, or None when there is none."""
+        ...
+
+    def list_deployments(self, endpoint: str) -> tuple[Deployment, ...]:
+        """Return the endpoint's deployments."""
+        ...
+
+    def get_deployment(self, endpoint: str, deployment: str) -> DeploymentState | None:
+        """Return the deployment, or None; a failed one with code and message of the failure."""
+        ...
+
+    def create_endpoint(self, plan: Plan) -> None:
+        """Ask for the endpoint of the plan's template; does not wait."""
+        ...
+
+    def create_deployment(self, plan: Plan) -> None:
+        """Ask for the candidate at weight 0 from the plan's template; does not wait."""
+        ...
+
+    def set_traffic(self, endpoint: str, weights: Mapping[str, int]) -> None:
+        """Ask for these weights and change nothing else; deployments not named get none."""
+        ...
+
+    def delete_deployment(self, endpoint: str, deployment: str) -> None:
+        """Ask for the deployment to be deleted; does not wait."""
+        ...
+
+    def get_logs(self, endpoint: str, deployment: str, *, lines: int) -> str:
+        """Return the end of the inference server's log; empty when there is none."""
+        ...
+
+    def score(self, endpoint: str, deployment: str, body: str) -> Answer:
+        """Send one request to this very deployment, whatever the weights are."""
+        ...
+
+
+class Engine(Protocol):
+    """The durable engine, as the trigger, the sweep and the HTTP routes see it."""
+
+    def offer(self, offer: Offer) -> None:
+        """Ask the endpoint's ledger; the answer is recorded there."""
+        ...
+
+    def ask(self, rollout_id: str, request: Request) -> None:
+        """Ask a rollout in flight for an operation."""
+        ...
+
+    def show_rollout(self, rollout_id: str) -> Json | None:
+        """Return the rollout as it last showed itself, or None when nobody knows it."""
+        ...
+
+    def list_rollouts(self) -> list[Json]:
+        """Return every rollout, newest first."""
+        ...
+
+    def show_ledger(self, workspace: str, endpoint: str) -> Json | None:
+        """Return the endpoint's ledger, or None when nothing was ever offered."""
+        ...
+
+    def list_ledgers(self) -> list[Json]:
+        """Return every ledger, with workspace and endpoint."""
+        ...
+
+    def is_alive(self, rollout_id: str) -> bool:
+        """Whether the engine still carries the rollout and will end it."""
+        ...
+
+    def bury(self, offer: Offer, *, reason: str) -> None:
+        """Tell the ledger that a rollout is over whose orchestration is gone."""
+        ...
+
+
+class Waitable(Protocol):
+    """Something the orchestration can wait for."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has happened."""
+        ...
+
+    def get_result(self) -> Any:  # noqa: ANN401 - plain JSON, or nothing
+        """Return what came of it; raises when it failed."""
+        ...
+
+
+class Context(Protocol):
+    """What the orchestration may use of the engine. Everything it yields is a Waitable."""
+
+    @property
+    def now(self) -> datetime:
+        """The time of this turn, the same in every replay."""
+        ...
+
+    def call(self, activity: str, payload: Json) -> Waitable:
+        """Start an activity."""
+        ...
+
+    def timer(self, at: datetime) -> Waitable:
+        """Start a timer."""
+        ...
+
+    def cancel(self, timer: Waitable) -> None:
+        """Let go of a timer that nobody waits for any more."""
+        ...
+
+    def operation(self) -> Waitable:
+        """Wait for the next operation that is asked for."""
+        ...
+
+    def any(self, waitables: Iterable[Waitable]) -> Waitable:
+        """Wait for the first of several."""
+        ...
+
+    def show(self, status: Json) -> None:
+        """Make this what people see of the rollout."""
+        ...
+
+    def tell_ledger(self, workspace: str, endpoint: str, operation: str, payload: Json) -> None:
+        """Signal the endpoint's ledger, once."""
+        ...

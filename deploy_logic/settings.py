@@ -1,0 +1,117 @@
+"""The app settings, read once into one frozen value. The only reader of the environment."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from deploy_logic.duration import parse_duration
+from deploy_logic.errors import SettingsError
+
+WORKSPACE_ID = re.compile(
+    r"/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/"
+    r"Microsoft\.MachineLearningServices/workspaces/([^/]+)",
+    re.IGNORECASE,
+)
+CLOUD_KEYS = (
+    "azure_portal",
+    "resource_manager",
+    "active_directory",
+    "aml_resource_id",
+    "storage_endpoint",
+    "registry_discovery_endpoint",
+)
+PUBLIC_CLOUD = {
+    "azure_portal": "https://portal.azure.com/",
+    "resource_manager": "https://management.azure.com/",
+    "active_directory": "https://login.microsoftonline.com/",
+    "aml_resource_id": "https://ml.azure.com",
+    "storage_endpoint": "core.windows.net",
+    "registry_discovery_endpoint": "https://eastus.api.azureml.ms/",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the app can be told from outside; docs/operating.md explains each."""
+
+    workspaces: tuple[str, ...]  # ARM ids; the first is where policies deploy
+    policies: Path  # folder of policy files
+    cloud: Mapping[str, str]  # the six addresses that azure-ai-ml calls cloud metadata
+    poll_interval: timedelta  # first wait between two looks at a running Azure operation
+    creation_deadline: timedelta  # for one deployment or endpoint to be created
+    shift_deadline: timedelta  # for one change of weights to take effect
+    sweep_look_back: timedelta  # how old a registration the sweep may still start
+    trust_platform_identity: bool  # the platform strips and sets X-MS-CLIENT-PRINCIPAL
+
+
+def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
+    """Return the settings; one SettingsError names everything that is wrong.
+
+    app is the folder of function_app.py, from which relative paths count.
+    """
+    wrong: list[str] = []
+
+    def take[T](key: str, default: str, read: Callable[[str], T]) -> T | None:
+        text = environment.get(key, default).strip()
+        try:
+            return read(text)
+        except ValueError as error:
+            wrong.append(f"{key}: {error}")
+            return None
+
+    values = {
+        "workspaces": take("ROLLOUT_WORKSPACES", "", _workspaces),
+        "policies": take("ROLLOUT_POLICIES", "policies", lambda text: app / text),
+        "cloud": take("ROLLOUT_CLOUD_METADATA", "", _cloud),
+        "poll_interval": take("ROLLOUT_POLL_INTERVAL", "15s", _positive),
+        "creation_deadline": take("ROLLOUT_CREATION_DEADLINE", "1h", _positive),
+        "shift_deadline": take("ROLLOUT_SHIFT_DEADLINE", "30m", _positive),
+        "sweep_look_back": take("ROLLOUT_SWEEP_LOOK_BACK", "2d", parse_duration),
+        "trust_platform_identity": take("ROLLOUT_TRUST_PLATFORM_IDENTITY", "false", _flag),
+    }
+    if wrong:
+        raise SettingsError("reading app settings: " + "; ".join(wrong))
+    return Settings(**values)  # type: ignore[arg-type] # None only where wrong has a line
+
+
+def _workspaces(text: str) -> tuple[str, ...]:
+    ids = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    bad = [part for part in ids if WORKSPACE_ID.fullmatch(part) is None]
+    if bad or not ids:
+        raise ValueError(
+            f"{bad[0] if bad else text!r} is not a workspace (one or more ids such as "
+            "/subscriptions/S/resourceGroups/G/providers/Microsoft.MachineLearningServices"
+            "/workspaces/W, separated by commas)"
+        )
+    return ids
+
+
+def _cloud(text: str) -> Mapping[str, str]:
+    if not text:
+        return dict(PUBLIC_CLOUD)
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from error
+    if not isinstance(given, dict) or set(given) != set(CLOUD_KEYS):
+        raise ValueError(f"{text!r} is not a JSON object with exactly {', '.join(CLOUD_KEYS)}")
+    if not str(given["resource_manager"]).startswith("https://"):
+        raise ValueError(f"resource_manager {given['resource_manager']!r} is not an https address")
+    return {key: str(value) for key, value in given.items()}
+
+
+def _positive(text: str) -> timedelta:
+    length = parse_duration(text)
+    if length <= timedelta(0):
+        raise ValueError(f"{text!r} is not longer than zero")
+    return length
+
+
+def _flag(text: str) -> bool:
+    try:
+        return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+    except KeyError as error:
+        raise ValueError(f"{text!r} is neither true nor false") from error

@@ -1,0 +1,101 @@
+"""Triggers, routes and auth levels: a table of contents. Bodies are one call into deploy_logic."""
+
+import os
+from pathlib import Path
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from deploy_logic import operations
+from deploy_logic.activities import ACTIVITIES
+from deploy_logic.adapters import durable
+from deploy_logic.adapters.durable import DurableEngine, bind_activity
+from deploy_logic.adapters.http import answer, read_reason
+from deploy_logic.adapters.identity import read_principal
+from deploy_logic.app import App
+
+app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
+this = App(environment=os.environ, folder=Path(__file__).parent)
+
+
+# The annotation asks for the event's text: a time that cannot be read would fail in the binding,
+# before any code of ours, and be sent again until it expires.
+@app.event_grid_trigger(arg_name="event")
+@app.durable_client_input(client_name="client")
+def on_model_registered(event: str, client: df.SyncDurableFunctionsClient) -> None:
+    """Event Grid has something to say: usually that a model version was registered."""
+    operations.handle_event(
+        event, settings=this.settings, policies=this.policies, engine=DurableEngine(client)
+    )
+
+
+@app.timer_trigger(arg_name="timer", schedule="%ROLLOUT_SWEEP_SCHEDULE%")
+@app.durable_client_input(client_name="client")
+def sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> None:
+    """Offer registrations whose event was lost, and bury rollouts that are gone."""
+    del timer
+    operations.sweep(
+        settings=this.settings,
+        policies=this.policies,
+        engine=DurableEngine(client),
+        open_workspace=this.open_workspace,
+    )
+
+
+@app.route("rollouts", methods=["GET"])
+@app.durable_client_input(client_name="client")
+def list_rollouts(
+    req: func.HttpRequest, client: df.SyncDurableFunctionsClient
+) -> func.HttpResponse:
+    """Every rollout, newest first."""
+    del req
+    return answer(lambda: operations.list_rollouts(DurableEngine(client)))
+
+
+@app.route("rollouts/{rollout_id}", methods=["GET"])
+@app.durable_client_input(client_name="client")
+def show_rollout(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
+    """One rollout with its timeline."""
+    rollout_id = req.route_params["rollout_id"]
+    return answer(lambda: operations.show_rollout(DurableEngine(client), rollout_id))
+
+
+@app.route("rollouts/{rollout_id}/abort", methods=["POST"])
+@app.durable_client_input(client_name="client")
+def abort(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
+    """Roll one rollout back."""
+    return answer(
+        lambda: operations.abort(
+            DurableEngine(client),
+            req.route_params["rollout_id"],
+            by=read_principal(req.headers, is_trusted=this.settings.trust_platform_identity),
+            reason=read_reason(req),
+        )
+    )
+
+
+@app.route("endpoints", methods=["GET"])
+@app.durable_client_input(client_name="client")
+def list_endpoints(
+    req: func.HttpRequest, client: df.SyncDurableFunctionsClient
+) -> func.HttpResponse:
+    """Every endpoint's ledger."""
+    del req
+    return answer(lambda: operations.list_endpoints(DurableEngine(client)))
+
+
+@app.route("endpoints/{endpoint}", methods=["GET"])
+@app.durable_client_input(client_name="client")
+def show_endpoint(
+    req: func.HttpRequest, client: df.SyncDurableFunctionsClient
+) -> func.HttpResponse:
+    """One endpoint's ledger: what runs, waits and was answered."""
+    endpoint = req.route_params["endpoint"]
+    return answer(lambda: operations.show_endpoint(DurableEngine(client), this.settings, endpoint))
+
+
+app.orchestration_trigger(context_name="context")(durable.roll_out)
+app.orchestration_trigger(context_name="context")(durable.relay_operation)
+app.entity_trigger(context_name="context", entity_name=durable.LEDGER)(durable.endpoint_ledger)
+for _name, _activity in ACTIVITIES.items():
+    app.activity_trigger(input_name="payload")(bind_activity(_activity, _name, this.open_outside))
