@@ -1,0 +1,218 @@
+"""An Azure ML workspace in memory, strict as the real one, and recording what must never happen.
+
+Operations take time on a clock that the test owns; while one runs, the old values are visible and
+another is refused with 409, as the service does.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from deploy_logic.errors import TransientError, WorkspaceError
+from deploy_logic.gate import Answer
+from deploy_logic.plan import Deployment, ModelVersion, Plan
+from deploy_logic.ports import DeploymentState, EndpointState
+from tests.builders import MONDAY, model_id
+
+NEVER = timedelta(days=1000)
+
+
+class Clock:
+    """A clock that moves when told."""
+
+    def __init__(self) -> None:
+        self.now: datetime = MONDAY
+
+    def advance(self, length: timedelta) -> None:
+        self.now += length
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeDeployment:
+    model_id: str
+    rollout_id: str
+    ready_at: datetime
+    ends: str = "Succeeded"
+    code: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeEndpoint:
+    weights: dict[str, int] = field(default_factory=dict)
+    deployments: dict[str, FakeDeployment] = field(default_factory=dict)
+    busy_until: datetime = MONDAY
+    coming: dict[str, int] | None = None  # weights that become visible when the operation is over
+    deleting: str = ""
+
+
+class FakeWorkspace:
+    """The Workspace port in memory. fault(method) may raise; it is asked before and after."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.models: dict[tuple[str, str], ModelVersion] = {}
+        self.endpoints: dict[str, FakeEndpoint] = {}
+        self.calls: list[str] = []
+        self.violations: list[str] = []
+        self.creation_takes = timedelta(minutes=9)
+        self.traffic_takes = timedelta(seconds=20)
+        self.broken: dict[str, str] = {}  # version -> code with which its creation fails
+        self.answers: dict[str, Answer] = {}  # version -> what it answers
+        self.fault: Callable[[str, str], None] = lambda _method, _when: None
+
+    def register(self, version: str, *, model: str = "fraud", **tags: str) -> None:
+        self.models[model, version] = ModelVersion(
+            version=version, id=model_id(version, model=model), tags=tags
+        )
+
+    def serve(self, version: str, *, endpoint: str = "fraud", name: str = "blue") -> None:
+        """Have this version serve all the traffic, as if it had always done so."""
+        self.register(version)
+        made = FakeDeployment(model_id=model_id(version), rollout_id="", ready_at=self.clock.now)
+        found = self.endpoints.setdefault(endpoint, FakeEndpoint())
+        found.deployments[name] = made
+        found.weights = {name: 100}
+
+    # The port
+
+    def get_model_version(self, model: str, version: str) -> ModelVersion | None:
+        self._enter("get_model_version")
+        return self.models.get((model, version))
+
+    def list_model_versions(self, model: str, *, newest: int) -> tuple[ModelVersion, ...]:
+        self._enter("list_model_versions")
+        found = [one for (name, _), one in self.models.items() if name == model]
+        return tuple(reversed([one for one in found if not one.is_archived][-newest:]))
+
+    def get_endpoint(self, endpoint: str) -> EndpointState | None:
+        self._enter("get_endpoint")
+        found = self._settle(endpoint)
+        if found is None:
+            return None
+        state = "Updating" if found.busy_until > self.clock.now else "Succeeded"
+        return EndpointState(provisioning_state=state, traffic=dict(found.weights))
+
+    def list_deployments(self, endpoint: str) -> tuple[Deployment, ...]:
+        self._enter("list_deployments")
+        found = self._settle(endpoint)
+        return tuple(
+            Deployment(name=name, model_id=one.model_id, rollout_id=one.rollout_id)
+            for name, one in (found.deployments if found else {}).items()
+        )
+
+    def get_deployment(self, endpoint: str, deployment: str) -> DeploymentState | None:
+        self._enter("get_deployment")
+        found = self._settle(endpoint)
+        one = found.deployments.get(deployment) if found else None
+        if found is None or one is None:
+            return None
+        state = one.ends if one.ready_at <= self.clock.now else "Creating"
+        if found.deleting == deployment:
+            state = "Deleting"
+        return DeploymentState(
+            provisioning_state=state,
+            rollout_id=one.rollout_id,
+            code=one.code if state == "Failed" else "",
+            message="it is bad" if state == "Failed" else "",
+        )
+
+    def create_endpoint(self, plan: Plan) -> None:
+        self._enter("create_endpoint")
+        self.endpoints.setdefault(plan.endpoint, FakeEndpoint())
+        self._leave("create_endpoint")
+
+    def create_deployment(self, plan: Plan) -> None:
+        self._enter("create_deployment")
+        endpoint = self._idle(plan.endpoint)
+        code = self.broken.get(plan.version, "")
+        endpoint.deployments[plan.candidate] = FakeDeployment(
+            model_id=plan.model_id,
+            rollout_id=plan.rollout_id,
+            ready_at=self.clock.now + (NEVER if code == "never" else self.creation_takes),
+            ends="Failed" if code else "Succeeded",
+            code=code,
+        )
+        self._leave("create_deployment")
+
+    def set_traffic(self, endpoint: str, weights: Mapping[str, int]) -> None:
+        self._enter("set_traffic")
+        found = self._idle(endpoint)
+        weighted = {name: weight for name, weight in weights.items() if weight != 0}
+        if sum(weighted.values()) not in {0, 100}:
+            self.violations.append(f"P1: weights {weights}")
+        if not weighted and found.weights and self._was_somebody_else_stable(found):
+            self.violations.append("P5: all weight taken from a stable")
+        missing = set(weighted) - set(found.deployments)
+        if missing:
+            raise WorkspaceError(f"setting weights: no deployment {missing}", status=400)
+        for name in weighted:
+            one = found.deployments[name]
+            if one.ready_at > self.clock.now or one.ends != "Succeeded":
+                self.violations.append(f"P9: weight to {name}, which does not serve")
+        found.coming = weighted
+        found.busy_until = self.clock.now + self.traffic_takes
+        self._leave("set_traffic")
+
+    def delete_deployment(self, endpoint: str, deployment: str) -> None:
+        self._enter("delete_deployment")
+        found = self._idle(endpoint)
+        if found.weights.get(deployment, 0) != 0:
+            self.violations.append(f"P2: {deployment} deleted with weight")
+        found.deleting = deployment
+        found.busy_until = self.clock.now + self.traffic_takes
+        self._leave("delete_deployment")
+
+    def get_logs(self, endpoint: str, deployment: str, *, lines: int) -> str:
+        self._enter("get_logs")
+        return f"the end of the log of {endpoint} {deployment}, {lines} lines at most"
+
+    def score(self, endpoint: str, deployment: str, body: str) -> Answer:
+        self._enter("score")
+        found = self.endpoints[endpoint].deployments.get(deployment)
+        if found is None or found.ready_at > self.clock.now:
+            return Answer(status=404, body=f"no deployment {deployment} for {body}")
+        version = found.model_id.rpartition("/")[2]
+        return self.answers.get(version, Answer(status=200, milliseconds=12, body="[1]"))
+
+    # Inside
+
+    def _was_somebody_else_stable(self, found: FakeEndpoint) -> bool:
+        ours = {name for name, one in found.deployments.items() if one.rollout_id}
+        return any(name not in ours for name, weight in found.weights.items() if weight == 100)
+
+    def _enter(self, method: str) -> None:
+        self.calls.append(method)
+        self.fault(method, "before")
+
+    def _leave(self, method: str) -> None:
+        self.fault(method, "after")
+
+    def settled_weights(self, endpoint: str) -> dict[str, int]:
+        """Return the weights that callers meet now."""
+        found = self._settle(endpoint)
+        return {name: weight for name, weight in found.weights.items() if weight} if found else {}
+
+    def _settle(self, endpoint: str) -> FakeEndpoint | None:
+        found = self.endpoints.get(endpoint)
+        if found is not None and found.busy_until <= self.clock.now:
+            if found.coming is not None:
+                found.weights, found.coming = found.coming, None
+            if found.deleting:
+                found.deployments.pop(found.deleting, None)
+                found.weights.pop(found.deleting, None)
+                found.deleting = ""
+        return found
+
+    def _idle(self, endpoint: str) -> FakeEndpoint:
+        found = self._settle(endpoint)
+        if found is None:
+            raise WorkspaceError(f"no endpoint {endpoint}", status=404)
+        creating = [one for one in found.deployments.values() if one.ready_at > self.clock.now]
+        if found.busy_until > self.clock.now or creating:
+            raise WorkspaceError("another operation is running", code="Conflict", status=409)
+        return found
+
+
+def out_of_order() -> TransientError:
+    """Return what the adapter raises when Azure answers 503."""
+    return TransientError("asking Azure: 503", code="ServiceUnavailable")

@@ -1,0 +1,209 @@
+"""Random stories: policies, versions and how good they are, and everything that goes wrong."""
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from hypothesis import strategies as st
+
+from deploy_logic.codec import encode
+from deploy_logic.gate import Answer
+from deploy_logic.policy import Policy
+from deploy_logic.rollout import Operation, Phase, Request
+from tests.builders import a_policy, an_offer, policy_files
+from tests.fakes import FakeEndpoint, out_of_order
+from tests.world import World, replay
+
+KINDS = ("good", "bad answer", "does not start", "no quota", "never ready")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """From here on, for so long, every call of Azure fails: before or after it took effect."""
+
+    begins: int  # seconds
+    lasts: int
+    when: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A version is registered, and its event comes some times, some time after."""
+
+    version: int
+    kind: str
+    at: int  # seconds
+    events: tuple[int, ...]  # seconds after registration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tale:
+    """One story."""
+
+    policy: Policy
+    has_stable: bool
+    arrivals: tuple[Arrival, ...]
+    asked: tuple[tuple[str, int, str], ...]  # at which second or activity; abort or nonsense
+    troubles: tuple[Trouble, ...]
+    crashes: int  # percent of activities whose answer is lost
+    slow: int  # percent of effects that take minutes
+    seed: int
+
+
+_DAY = 24 * 3600
+
+_strategies: st.SearchStrategy[dict[str, Any] | None] = st.sampled_from(
+    [
+        None,
+        {"kind": "blue-green", "final_bake": "20m"},
+        {"kind": "all-at-once"},
+    ]
+)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    weights = draw(st.lists(st.integers(1, 99), min_size=1, max_size=4, unique=True))
+    return a_policy(
+        weights=tuple(sorted(weights)),
+        bake=draw(st.sampled_from(["0s", "30s", "10m", "1h"])),
+        final_bake=draw(st.sampled_from(["0s", "15m"])),
+        strategy=draw(_strategies),
+        on_new_version=draw(st.sampled_from(["supersede", "queue", "finish_first"])),
+    )
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, version: int, *, late: int) -> Arrival:
+    return Arrival(
+        version=version,
+        kind=draw(st.sampled_from(KINDS[:3]) | st.sampled_from(KINDS)),
+        at=draw(st.integers(0, late)),
+        events=tuple(draw(st.lists(st.integers(0, 7200), min_size=1, max_size=4))),
+    )
+
+
+@st.composite
+def troubles(draw: st.DrawFn) -> Trouble:
+    return Trouble(
+        begins=draw(st.integers(0, 6 * 3600)),
+        lasts=draw(st.sampled_from([1, 30, 300, 1200])),
+        when=draw(st.sampled_from(["before", "after"])),
+    )
+
+
+@st.composite
+def tales(draw: st.DrawFn, *, most_versions: int = 4, with_people: bool = True) -> Tale:
+    count = draw(st.integers(1, most_versions))
+    what = st.sampled_from(["abort", "nonsense"])
+    operations = st.one_of(
+        st.tuples(st.just("second"), st.integers(0, _DAY // 4), what),
+        st.tuples(st.just("activity"), st.integers(1, 60), what),
+    )
+    asked = draw(st.lists(operations, max_size=3)) if with_people else []
+    return Tale(
+        policy=draw(policies()),
+        has_stable=draw(st.booleans()),
+        arrivals=tuple(draw(arrivals(version, late=_DAY // 4)) for version in range(2, 2 + count)),
+        asked=tuple(asked),
+        troubles=tuple(draw(st.lists(troubles(), max_size=4))),
+        crashes=draw(st.sampled_from([0, 0, 20])),
+        slow=draw(st.sampled_from([0, 0, 30])),
+        seed=draw(st.integers(0, 2**16)),
+    )
+
+
+def tell(tale: Tale) -> World:
+    """Let the story happen, to its end."""
+    chance = random.Random(tale.seed)  # noqa: S311 - a story, not a secret
+
+    def delay() -> float:
+        if chance.randrange(100) < tale.slow:
+            return chance.uniform(30, 240)
+        return chance.uniform(0.01, 3)
+
+    world = World([policy_files(tale.policy)], delay=delay)
+    world.crashes = lambda _activity: chance.randrange(100) < tale.crashes
+    begin = world.clock.now
+    if tale.has_stable:
+        world.workspace.serve("1")
+    else:
+        world.workspace.endpoints["fraud"] = FakeEndpoint()
+
+    def fault(method: str, when: str) -> None:
+        passed = (world.clock.now - begin).total_seconds()
+        for trouble in tale.troubles:
+            is_now = trouble.begins <= passed < trouble.begins + trouble.lasts
+            if is_now and (trouble.when == when or method.startswith(("get", "list"))):
+                raise out_of_order()
+
+    world.workspace.fault = fault
+    for arrival in tale.arrivals:
+        _announce(world, tale.policy, arrival)
+    for kind, number, what in tale.asked:
+        if kind == "second":
+            world.after(timedelta(seconds=number), partial(_ask, world, what))
+        else:
+            world.at_activity.setdefault(number, []).append(partial(_ask, world, what))
+    world.run()
+    return world
+
+
+def _announce(world: World, policy: Policy, arrival: Arrival) -> None:
+    version = str(arrival.version)
+    codes = {"does not start": "ResourceNotReady", "no quota": "OutOfQuota", "never ready": "never"}
+    if arrival.kind == "bad answer":
+        world.workspace.answers[version] = Answer(status=424, milliseconds=9, body="boom")
+    if arrival.kind in codes:
+        world.workspace.broken[version] = codes[arrival.kind]
+    world.after(timedelta(seconds=arrival.at), partial(world.workspace.register, version))
+    for number, late in enumerate(arrival.events):
+        offer = an_offer(policy, version=version, event_id=f"{version}/{number}")
+        world.after(timedelta(seconds=arrival.at + late), partial(world.offer, offer))
+
+
+def _ask(world: World, what: str) -> None:
+    for run in world.runs:
+        if run.result is None:
+            request = Request(operation=Operation.ABORT, by="ann", reason="looks wrong")
+            nonsense: Any = {"operation": "dance"}
+            run.context.receive(encode(request) if what == "abort" else nonsense)
+
+
+def judge(world: World) -> list[str]:
+    """Return every law that the world saw broken."""
+    broken = list(world.violations)
+    for run in world.runs:
+        if run.result is None:
+            broken.append(f"P6: {run.offer.rollout_id} never ends")
+            continue
+        if Phase(run.result["phase"]) is Phase.ROLLING_BACK or not run.result["ended"]:
+            broken.append("P6: ended in the middle")
+        broken += [
+            f"P7: verdict without figures: {entry}"
+            for entry in run.result["timeline"]
+            if "verdict" in entry["figures"] and "status" not in entry["figures"]
+        ]
+        if replay(run) != run.context.actions:
+            broken.append("P10: a replay asks for something else")
+    return broken + _judge_ends(world)
+
+
+def _judge_ends(world: World) -> list[str]:
+    """P5 and P8 rest on what the endpoint was read to be when each rollout ended."""
+    broken = []
+    for run in world.runs:
+        result = run.result
+        if result is None or not result["candidate"]:
+            continue
+        nonzero = {name: weight for name, weight in result["weights"].items() if weight}
+        stable = {result["stable"]: 100} if result["stable"] else {}
+        phase = Phase(result["phase"])
+        seen = world.ended_with.get(result["rollout_id"], {})
+        if phase is Phase.SUCCEEDED and (nonzero != {result["candidate"]: 100} or seen != nonzero):
+            broken.append(f"P8: succeeded with weights {nonzero}, really {seen}")
+        if phase in {Phase.FAILED, Phase.SUPERSEDED} and (nonzero != stable or seen != stable):
+            broken.append(f"P5: {phase} with weights {nonzero}, really {seen}")
+    return broken

@@ -1,0 +1,245 @@
+"""The promises (docs/how-it-works.md) over random stories, and a seeded bug for each of them."""
+
+import dataclasses
+from collections.abc import Callable, Generator, Iterator
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis.errors import NoSuchExample
+
+from deploy_logic import activities, gate, ledger, orchestrator, waiting
+from deploy_logic.rollout import Phase as RolloutPhase
+from tests.property.strategies import Tale, judge, tales, tell
+
+STORIES = 2_000
+
+
+@settings(max_examples=STORIES)
+@given(tales())
+def test_no_story_breaks_a_promise(tale: Tale) -> None:
+    assert judge(tell(tale)) == []
+
+
+@settings(max_examples=200)
+@given(tales(most_versions=1, with_people=False))
+def test_trouble_changes_when_a_rollout_ends_but_not_how(tale: Tale) -> None:
+    calm = dataclasses.replace(tale, troubles=(), crashes=0, slow=0)
+    assert _ends(tale) == _ends(calm)
+
+
+def _ends(tale: Tale) -> list[tuple[str, str, dict[str, int]]]:
+    world = tell(tale)
+    return [
+        (run.offer.rollout_id, run.result["phase"], world.ended_with[run.offer.rollout_id])
+        for run in world.runs
+        if run.result is not None
+    ]
+
+
+type Seed = Callable[[pytest.MonkeyPatch], None]
+
+
+def _skip_restore(patch: pytest.MonkeyPatch) -> None:
+    """Roll back retires the candidate without giving the stable its weight back."""
+
+    def roll_back(wait: Any, diary: Any, plan: Any, stop: Any) -> Iterator[Any]:
+        wait.deafen()
+        if plan is not None:
+            yield from orchestrator.retire(wait, diary, plan, plan.candidate, must_be_ours=True)
+        diary.enter(stop.phase, stop.reason)
+
+    patch.setattr(orchestrator, "roll_back", roll_back)
+
+
+def _retire_blindly(patch: pytest.MonkeyPatch) -> None:
+    """Retire believes that there is no weight, and roll back retires first."""
+    patch.setattr(activities, "_weight", lambda _endpoint, _name: 0)
+    _skip_restore(patch)
+
+
+def _believe_the_write(patch: pytest.MonkeyPatch) -> None:
+    """Shift says done as soon as Azure has accepted the weights."""
+
+    def shift(outside: Any, payload: Any) -> dict[str, Any]:
+        workspace = outside.open_workspace("")
+        if workspace.get_endpoint(payload["endpoint"]).provisioning_state == "Succeeded":
+            workspace.set_traffic(payload["endpoint"], payload["weights"])
+        return {"state": "done", "weights": payload["weights"]}
+
+    _replace_activity(patch, "shift", shift)
+
+
+def _forget_the_rest(patch: pytest.MonkeyPatch) -> None:
+    """The candidate gets its weight and the stable keeps all of its own."""
+    real = orchestrator.shift
+
+    def shift(wait: Any, diary: Any, plan: Any, weights: Any) -> Any:
+        if plan.stable in weights and plan.candidate in weights:
+            weights = {**weights, plan.stable: 100}
+        return real(wait, diary, plan, weights)
+
+    patch.setattr(orchestrator, "shift", shift)
+
+
+def _forget_the_past(patch: pytest.MonkeyPatch) -> None:
+    """The ledger remembers no rollout that is over."""
+
+    def forget(book: ledger.Ledger, _ended: object) -> ledger.Ledger:
+        return book
+
+    patch.setattr(ledger, "_remember", forget)
+
+
+def _start_beside(patch: pytest.MonkeyPatch) -> None:
+    """The ledger starts whatever is offered."""
+
+    def offer(book: Any, asked: Any, *, at: Any) -> Any:
+        del at
+        return ledger.Decision(
+            ledger=dataclasses.replace(book, running=asked), actions=(ledger.Start(offer=asked),)
+        )
+
+    patch.setattr(ledger, "offer", offer)
+
+
+def _call_it_success(patch: pytest.MonkeyPatch) -> None:
+    """A rollout that was rolled back is reported as succeeded."""
+    real = orchestrator.roll_back
+
+    def roll_back(wait: Any, diary: Any, plan: Any, stop: Any) -> Any:
+        return real(wait, diary, plan, waiting.Stop(RolloutPhase.SUCCEEDED, stop.reason))
+
+    patch.setattr(orchestrator, "roll_back", roll_back)
+
+
+def _wait_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """No wait for Azure gives up, and the rollout has no deadline."""
+    day = timedelta(days=400)
+    real = waiting.Waiting.converge
+
+    def converge(self: Any, activity: str, payload: Any, *, within: Any, watch: Any = None) -> Any:
+        del within
+        return real(self, activity, payload, within=day, watch=watch)
+
+    patch.setattr(waiting.Waiting, "converge", converge)
+    patch.setattr(waiting.Waiting, "limit", lambda _self, _length: None)
+
+
+def _judge_without_figures(patch: pytest.MonkeyPatch) -> None:
+    """A verdict is written down without what it rests on."""
+    real = gate.judge_probe
+
+    def judge_probe(name: str, expected: Any, answer: Any) -> Any:
+        return dataclasses.replace(real(name, expected, answer), figures={})
+
+    patch.setattr(orchestrator, "judge_probe", judge_probe)
+
+
+def _do_not_wait_for_readiness(patch: pytest.MonkeyPatch) -> None:
+    """The candidate counts as created as soon as Azure has accepted it."""
+    done = {"state": "done"}
+    _replace_activity(patch, "watch_candidate", lambda _outside, _payload: done)
+    _replace_activity(
+        patch,
+        "probe",
+        lambda _outside, _payload: {"state": "done", "answer": {"status": 200, "body": "[1]"}},
+    )
+
+
+def _abandon_effects(patch: pytest.MonkeyPatch) -> None:
+    """An abort does not wait for an effect under way, which then lands after the roll back."""
+
+    def effect(self: Any, activity: str, payload: Any) -> Generator[Any, Any, Any]:
+        task = self._context.call(activity, payload)
+        while not task.is_complete:
+            yield self._context.any([task, *([self._inbox] if self._is_listening else [])])
+            self.heed()
+        return task.get_result()
+
+    patch.setattr(waiting.Waiting, "_effect", effect)
+
+
+def _use_the_clock(patch: pytest.MonkeyPatch) -> None:
+    """The orchestrator decides by something that a replay does not see again."""
+    toss = iter(range(10**9))
+    real = waiting.Waiting.rest
+
+    def rest(self: Any, length: timedelta) -> Any:
+        return real(self, length + timedelta(seconds=next(toss) % 7))
+
+    patch.setattr(waiting.Waiting, "rest", rest)
+
+
+def _trust_operations(patch: pytest.MonkeyPatch) -> None:
+    """An operation that cannot be read breaks the rollout."""
+
+    def obey(_self: Any, asked: Any) -> None:
+        raise waiting.Stop(RolloutPhase.FAILED, f"{asked['operation']}")
+
+    patch.setattr(waiting.Waiting, "_obey", obey)
+
+
+def _replace_activity(patch: pytest.MonkeyPatch, name: str, activity: Any) -> None:
+    patch.setitem(cast("dict[str, Any]", activities.ACTIVITIES), name, activity)
+
+
+@pytest.mark.parametrize(
+    ("law", "seed"),
+    [
+        ("P1", _forget_the_rest),
+        ("P2", _retire_blindly),
+        ("P3", _start_beside),
+        ("P4", _forget_the_past),
+        ("P5", _skip_restore),
+        ("P8", _believe_the_write),
+        ("P5", _abandon_effects),
+        ("P6", _wait_for_ever),
+        ("P7", _judge_without_figures),
+        ("P8", _call_it_success),
+        ("P9", _do_not_wait_for_readiness),
+        ("P10", _use_the_clock),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__.strip("_"),
+)
+def test_every_law_catches_its_seeded_bug(
+    law: str, seed: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed(monkeypatch)
+    try:
+        find(
+            tales(),
+            lambda tale: any(line.startswith(law) for line in judge(tell(tale))),
+            settings=settings(
+                max_examples=STORIES,
+                phases=[Phase.generate],
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    except NoSuchExample:
+        pytest.fail(f"{STORIES} stories did not notice: {seed.__doc__}")
+
+
+def test_nonsense_in_the_inbox_harms_nothing_and_its_seeded_bug_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def is_harmed(tale: Tale) -> bool:
+        noisy = dataclasses.replace(
+            tale, asked=(("second", 3600, "nonsense"), ("activity", 5, "nonsense"))
+        )
+        return _ends(noisy) != _ends(tale)
+
+    @settings(max_examples=100)
+    @given(tales(most_versions=1, with_people=False))
+    def law(tale: Tale) -> None:
+        assert not is_harmed(tale)
+
+    law()
+    _trust_operations(monkeypatch)
+    found = find(
+        tales(most_versions=1, with_people=False), is_harmed, settings=settings(max_examples=300)
+    )
+    assert is_harmed(found)
