@@ -1,0 +1,200 @@
+"""The whole product on this machine: engine, Azure ML emulator and the function app in its host.
+
+The app knows nothing of that: it is told by its settings, like anywhere.
+"""
+
+import base64
+import json
+import os
+import ssl
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local.program import REPOSITORY, Program
+
+_REST = 0.5  # seconds between two looks at the children
+SUBSCRIPTION = "rollouts"
+
+
+class Stack:
+    """Three child processes on one folder; each can die and come back."""
+
+    def __init__(
+        self,
+        *,
+        policies: Path,
+        data: Path | None = None,
+        port: int = 0,
+        pace: str = "demo",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take the folder of policies; settings are app settings that differ from the usual."""
+        self._temporary = None if data else tempfile.TemporaryDirectory(prefix="rollouts-")
+        self.data = (data or Path(str(self._temporary and self._temporary.name))).absolute()
+        self._policies, self._port, self._settings = policies.absolute(), port, settings or {}
+        self._pace = pace
+        logs = self.data / "logs"
+        store = str(self.data / "engine.db")
+        self.engine = Program("engine", ("local.engine", "--store", store), log=logs / "engine.log")
+        emulator = ("local.azure_ml", "--data", str(self.data / "azure_ml"))
+        self.azure_ml = Program("azure_ml", emulator, log=logs / "azure_ml.log")
+        host = ("local.functions_host", str(REPOSITORY), "--trust-principal-header")
+        self.host = Program("host", host, log=logs / "host.log")
+        self._is_over = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start all three and subscribe the app to the workspace's events."""
+        self.start_engine()
+        self.start_azure_ml()
+        self.start_host()
+        self._subscribe()
+
+    def start_engine(self) -> None:
+        """Start the engine, on the port it had before."""
+        self.engine.start(None, "--port", self._recall("engine"))
+        self._remember("engine", self.engine.ready["port"])
+
+    def start_azure_ml(self) -> None:
+        """Start the emulator, which remembers its own port."""
+        self.azure_ml.start(None, "--pace", self._pace)
+
+    def start_host(self) -> None:
+        """Start the function app in its host, on the port it had before."""
+        port = str(self._port) if self._port else self._recall("host")
+        options = ("--engine", self.engine.ready["address"], "--port", port)
+        self.host.start(self.app_settings(), *options, "--state", str(self.data / "host"))
+        self._remember("host", self.host.ready["port"])
+
+    def watch(self) -> None:
+        """Start a child again when it dies, as a platform does."""
+        self._watcher = threading.Thread(target=self._keep_alive, daemon=True)
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """End all three; what they stored stays, unless the folder was temporary."""
+        self._is_over.set()
+        if self._watcher is not None:
+            self._watcher.join()
+        for program in (self.host, self.azure_ml, self.engine):
+            program.stop()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def app_settings(self) -> dict[str, str]:
+        """Return the app settings, as the portal would have them, and the identity's variables."""
+        here = self.azure_ml.ready
+        url = here["url"]
+        cloud = {
+            "azure_portal": url,
+            "resource_manager": url,
+            "active_directory": url,
+            "aml_resource_id": url,
+            "storage_endpoint": url.removeprefix("https://"),
+            "registry_discovery_endpoint": url,
+        }
+        return {
+            "AZURE_FUNCTIONS_DURABLE_STRICT_TYPING": "1",
+            "PYTHON_THREADPOOL_THREAD_COUNT": "32",
+            "ROLLOUT_WORKSPACES": here["workspace_id"],
+            "ROLLOUT_POLICIES": str(self._policies),
+            "ROLLOUT_CLOUD_METADATA": json.dumps(cloud),
+            "ROLLOUT_POLL_INTERVAL": "PT0.5S" if self._pace != "realistic" else "5s",
+            "ROLLOUT_SWEEP_SCHEDULE": "0 */5 * * * *",
+            "ROLLOUT_TRUST_PLATFORM_IDENTITY": "true",
+            "IDENTITY_ENDPOINT": here["identity_endpoint"],
+            "IDENTITY_HEADER": here["identity_header"],
+            "REQUESTS_CA_BUNDLE": here["ca"],
+            **self._settings,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a user needs to know: addresses, ids, and the emulator's authority."""
+        here = self.azure_ml.ready
+        return {
+            "app": self.host.ready["url"],
+            "azure_ml": here["url"],
+            "ca": here["ca"],
+            "subscription": here["subscription"],
+            "resource_group": here["resource_group"],
+            "workspace": here["workspace"],
+            "pid": os.getpid(),
+        }
+
+    def ask_azure_ml(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
+        """Call the emulator as Azure Resource Manager; return its JSON, or None."""
+        here = self.azure_ml.ready
+        joint = "&" if "?" in path else "?"
+        request = urllib.request.Request(  # noqa: S310 - https to the emulator on loopback
+            f"{here['url']}{path}{joint}api-version=2025-02-15",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": "Bearer local", "Content-Type": "application/json"},
+        )
+        tls = ssl.create_default_context(cafile=here["ca"])
+        with urllib.request.urlopen(request, context=tls, timeout=60) as answer:  # noqa: S310
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def ask_app(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
+        """Call the app's HTTP API; return its JSON, also of a refusal."""
+        request = urllib.request.Request(  # noqa: S310 - the host on loopback
+            f"{self.host.ready['url']}/api/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "X-MS-CLIENT-PRINCIPAL": principal()},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as refusal:
+            return json.loads(refusal.read())
+
+    def _subscribe(self) -> None:
+        here = self.azure_ml.ready
+        url = self.host.ready["url"]
+        webhook = f"{url}/runtime/webhooks/EventGrid?functionName=on_model_registered"
+        destination = {"endpointType": "WebHook", "properties": {"endpointUrl": webhook}}
+        body = {
+            "properties": {
+                "destination": destination,
+                "eventDeliverySchema": "CloudEventSchemaV1_0",
+                "filter": {
+                    "includedEventTypes": ["Microsoft.MachineLearningServices.ModelRegistered"]
+                },
+            }
+        }
+        path = f"{here['workspace_id']}/providers/Microsoft.EventGrid/eventSubscriptions"
+        self.ask_azure_ml("PUT", f"{path}/{SUBSCRIPTION}", body)
+
+    def _keep_alive(self) -> None:
+        starts = (
+            (self.engine, self.start_engine),
+            (self.azure_ml, self.start_azure_ml),
+            (self.host, self.start_host),
+        )
+        while not self._is_over.wait(_REST):
+            for program, start in starts:
+                if not program.is_alive() and not self._is_over.is_set():
+                    start()
+
+    def _recall(self, name: str) -> str:
+        path = self.data / "ports.json"
+        ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+        return str(ports.get(name, 0))
+
+    def _remember(self, name: str, port: int) -> None:
+        path = self.data / "ports.json"
+        ports = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps({**ports, name: port}))
+
+
+def principal(object_id: str = "11111111-2222-3333-4444-555555555555") -> str:
+    """Return the principal header of a signed-in person, as the platform would set it."""
+    claims = [{"typ": "oid", "val": object_id}]
+    return base64.b64encode(json.dumps({"claims": claims}).encode()).decode()
