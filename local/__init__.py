@@ -1,0 +1,1 @@
+"""Run the whole product on one machine: never shipped, imports nothing of the product itself."""

@@ -1,0 +1,1 @@
+"""A Functions host in Python: runs a function app in Microsoft's own worker library."""
