@@ -1,0 +1,118 @@
+"""`python -m local.azure_ml`: run the emulator until it is told to stop."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from local.azure_ml.control import Quotas
+from local.azure_ml.events import Dialect
+from local.azure_ml.pace import PACES
+from local.azure_ml.scoring.front import DataPlane
+from local.azure_ml.scoring.pool import ServerPool
+from local.azure_ml.server import Emulator, Settings
+from local.process import announce, stop_with_stdin
+
+_SCORING_PYTHON = Path(__file__).parents[2] / ".venv-scoring" / "bin" / "python"
+
+
+def main() -> int:
+    """Run the emulator with real scoring servers."""
+    given = arguments().parse_args()
+    if not given.scoring_python.exists():
+        print(
+            f"scoring environment: no python at {given.scoring_python} (make it from"
+            " requirements-scoring.txt, or name another one with --scoring-python)",
+            file=sys.stderr,
+        )
+        return 1
+
+    def make(settings: Settings) -> Emulator:
+        pool = ServerPool(root=settings.data / "scoring", python=given.scoring_python)
+        return Emulator(settings, pool=pool, make_front=lambda lookup: DataPlane(pool, lookup))
+
+    return run(given, make)
+
+
+def run(given: argparse.Namespace, make: Callable[[Settings], Emulator]) -> int:
+    """Run an emulator on the folder of the arguments, or on one that goes away with it."""
+    if given.stop_with_stdin:
+        stop_with_stdin()
+    if given.data is not None:
+        return asyncio.run(_serve(given, make, given.data.absolute()))
+    with tempfile.TemporaryDirectory(prefix="azure-ml-") as folder:
+        return asyncio.run(_serve(given, make, Path(folder)))
+
+
+async def _serve(
+    given: argparse.Namespace, make: Callable[[Settings], Emulator], data: Path
+) -> int:
+    settings = Settings(
+        data=data,
+        port=given.port,
+        pace=given.pace,
+        subscription=given.subscription,
+        resource_group=given.resource_group,
+        workspace=given.workspace,
+        location=given.location,
+        dialect=given.event_dialect,
+        event_scale=given.event_scale,
+        quotas=Quotas(endpoints=given.endpoint_quota, deployments=given.deployment_quota),
+    )
+    try:
+        emulator = make(settings)
+    except OSError as error:
+        print(f"listening on port {given.port or 'of the last start'}: {error}", file=sys.stderr)
+        return 1
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await emulator.start()
+    ours = emulator.workspace
+    announce(
+        url=ours.base_url,
+        ca=str(emulator.ca),
+        subscription=ours.subscription,
+        resource_group=ours.resource_group,
+        workspace=ours.name,
+        location=ours.location,
+        workspace_id=ours.id,
+        identity_endpoint=f"{ours.base_url}/msi/token",
+        identity_header=emulator.identity.header,
+        pid=os.getpid(),
+    )
+    await stopped.wait()
+    await emulator.stop()
+    return 0
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(prog="python -m local.azure_ml", description=__doc__)
+    default = Settings(data=Path())
+    parser.add_argument("--data", type=Path, help="folder of everything kept (a temporary one)")
+    parser.add_argument("--port", type=int, default=0, help="0: as at the last start, or any")
+    parser.add_argument("--pace", choices=sorted(PACES), help="as at the last start, or instant")
+    parser.add_argument("--scoring-python", type=Path, default=_SCORING_PYTHON)
+    parser.add_argument("--subscription", default=default.subscription)
+    parser.add_argument("--resource-group", default=default.resource_group)
+    parser.add_argument("--workspace", default=default.workspace)
+    parser.add_argument("--location", default=default.location)
+    parser.add_argument(
+        "--event-dialect", type=Dialect, choices=list(Dialect), default=default.dialect
+    )
+    parser.add_argument(
+        "--event-scale", type=float, default=default.event_scale, help="of the retry schedule"
+    )
+    parser.add_argument("--endpoint-quota", type=int, default=default.quotas.endpoints)
+    parser.add_argument("--deployment-quota", type=int, default=default.quotas.deployments)
+    parser.add_argument("--stop-with-stdin", action="store_true", help="end with the parent")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""Azure Resource Manager: which path is whose, the token, the scope, the headers of each answer."""
+
+import time
+import uuid
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from local.azure_ml.assets import Assets
+from local.azure_ml.catalogue import Codes
+from local.azure_ml.deletion import Deletion
+from local.azure_ml.deployments import Deployments
+from local.azure_ml.endpoints import Endpoints
+from local.azure_ml.errors import ArmError
+from local.azure_ml.events import Events
+from local.azure_ml.identity import require_bearer
+from local.azure_ml.keys import Keys
+from local.azure_ml.operations import Operations, Status, describe
+from local.azure_ml.storage import Storage
+from local.azure_ml.web import TEMPLATE, Call, Router, answer, nothing, page, read
+from local.azure_ml.workspace import PROVIDER, Workspace
+
+_ENDPOINT = "{workspace}/onlineEndpoints/{endpoint}"
+_DEPLOYMENT = _ENDPOINT + "/deployments/{deployment}"
+_SUBSCRIPTION = f"/subscriptions/{{subscription}}/providers/{PROVIDER}"
+
+
+class _Bucket:
+    """A token bucket as ARM has them per principal: its level is what the header shows."""
+
+    def __init__(self, size: int, per_second: float) -> None:
+        self._size = size
+        self._per_second = per_second
+        self._level = float(size)
+        self._seen = time.monotonic()
+
+    def take(self) -> int:
+        """Take one token and give what is left; an empty bucket refuses nobody here."""
+        moment = time.monotonic()
+        refilled = self._level + (moment - self._seen) * self._per_second
+        self._level = max(0.0, min(self._size, refilled) - 1)
+        self._seen = moment
+        return int(self._level)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What answers on ARM."""
+
+    workspace: Workspace
+    operations: Operations
+    models: Assets
+    code_assets: Assets
+    codes: Codes
+    environments: Assets
+    storage: Storage
+    endpoints: Endpoints
+    keys: Keys
+    deployments: Deployments
+    deletion: Deletion
+    events: Events
+
+
+class Arm:
+    """Answers every ARM request."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._workspace = parts.workspace
+        self._router = Router()
+        # Buckets of 250 reads and 200 writes and deletes, refilled by 25 and 10 a second.
+        self._buckets = {
+            "reads": _Bucket(250, 25),
+            "writes": _Bucket(200, 10),
+            "deletes": _Bucket(200, 10),
+        }
+        self._add_workspace()
+        for plural, assets in (
+            ("models", parts.models),
+            ("codes", parts.code_assets),
+            ("environments", parts.environments),
+        ):
+            self._add_assets(plural, assets)
+        self._add_endpoints()
+        self._add_deployments()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        require_bearer(request)
+        found = self._router.find(request.method, request.rel_url.raw_path)
+        if found is None:
+            raise self._unknown(request.method, request.path)
+        route, names = found
+        request[TEMPLATE] = route.template
+        self._check_scope(names)
+        call = await read(request, names)
+        if "api-version" not in call.query:
+            message = "The api-version query parameter (?api-version=) is required."
+            raise ArmError(400, "MissingApiVersionParameter", message)
+        response = await route.handler(call)
+        response.headers.update(self._headers(request))
+        return response
+
+    def _check_scope(self, names: dict[str, str]) -> None:
+        ours = self._workspace
+        scopes = (
+            ("subscription", ours.subscription, "SubscriptionNotFound", "subscription"),
+            ("group", ours.resource_group, "ResourceGroupNotFound", "resource group"),
+            ("workspace", ours.name, "ResourceNotFound", "workspace"),
+        )
+        for key, own, code, word in scopes:
+            if names.get(key, own).lower() != own.lower():
+                raise ArmError(404, code, f"The {word} '{names[key]}' could not be found.")
+
+    def _unknown(self, method: str, path: str) -> ArmError:
+        if f"/providers/{PROVIDER}/".lower() in path.lower():
+            message = f"{method} {path} is not emulated"
+            return ArmError(501, "NotImplemented", message)
+        return ArmError(404, "InvalidResourceType", f"There is nothing at {path}")
+
+    def _headers(self, request: web.Request) -> dict[str, str]:
+        request_id = str(uuid.uuid4())
+        kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(request.method, "writes")
+        left = self._buckets[kind].take()
+        return {
+            "x-ms-request-id": request_id,
+            "x-ms-correlation-request-id": request.headers.get(
+                "x-ms-correlation-request-id", request_id
+            ),
+            f"x-ms-ratelimit-remaining-subscription-{kind}": str(left),
+            # The global bucket is 15 times as large.
+            f"x-ms-ratelimit-remaining-subscription-global-{kind}": str(left * 15 + 14),
+        }
+
+    # --- routes
+
+    def _add_workspace(self) -> None:
+        parts, add = self._parts, self._router.add
+        in_group = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{PROVIDER}"
+        add("GET", f"{_SUBSCRIPTION}/workspaces", self._list_workspaces)
+        add("GET", f"{in_group}/workspaces", self._list_workspaces)
+        add("GET", "{workspace}", self._get_workspace)
+        operations = f"{_SUBSCRIPTION}/locations/{{location}}"
+        add("GET", f"{operations}/mfeOperationsStatus/{{operation}}", self._status)
+        add("GET", f"{operations}/mfeOperationResults/{{operation}}", self._result)
+        add("GET", "{workspace}/datastores", parts.storage.list_datastores)
+        add("GET", "{workspace}/datastores/{name}", parts.storage.get_datastore)
+        add("POST", "{workspace}/datastores/{name}/listSecrets", parts.storage.list_secrets)
+        subscriptions = "{workspace}/providers/Microsoft.EventGrid/eventSubscriptions"
+        add("GET", subscriptions, parts.events.list_all)
+        add("GET", f"{subscriptions}/{{name}}", parts.events.get)
+        add("PUT", f"{subscriptions}/{{name}}", parts.events.put)
+        add("DELETE", f"{subscriptions}/{{name}}", parts.events.delete)
+
+    def _add_assets(self, plural: str, assets: Assets) -> None:
+        add = self._router.add
+        container = f"{{workspace}}/{plural}/{{name}}"
+        version = f"{container}/versions/{{version}}"
+        lister = assets.list_versions
+        if plural == "codes":
+            lister = self._parts.codes.list_versions
+            add("POST", f"{version}/startPendingUpload", self._parts.codes.start_pending_upload)
+        add("GET", f"{{workspace}}/{plural}", assets.list_containers)
+        add("GET", container, assets.get_container)
+        add("PUT", container, assets.put_container)
+        add("GET", f"{container}/versions", lister)
+        add("GET", version, assets.get_version)
+        add("PUT", version, assets.put_version)
+        add("DELETE", version, assets.delete_version)
+
+    def _add_endpoints(self) -> None:
+        parts, add = self._parts, self._router.add
+        add("GET", "{workspace}/onlineEndpoints", parts.endpoints.list_all)
+        add("GET", _ENDPOINT, parts.endpoints.get)
+        add("PUT", _ENDPOINT, parts.endpoints.put)
+        add("PATCH", _ENDPOINT, parts.endpoints.patch)
+        add("DELETE", _ENDPOINT, parts.deletion.delete_endpoint)
+        add("POST", f"{_ENDPOINT}/listKeys", parts.keys.list_keys)
+        add("POST", f"{_ENDPOINT}/regenerateKeys", parts.keys.regenerate)
+        add("POST", f"{_ENDPOINT}/token", parts.keys.token)
+
+    def _add_deployments(self) -> None:
+        deployments, add = self._parts.deployments, self._router.add
+        add("GET", f"{_ENDPOINT}/deployments", deployments.list_all)
+        add("GET", _DEPLOYMENT, deployments.get)
+        add("PUT", _DEPLOYMENT, deployments.put)
+        add("PATCH", _DEPLOYMENT, deployments.patch)
+        add("DELETE", _DEPLOYMENT, self._parts.deletion.delete)
+        add("POST", f"{_DEPLOYMENT}/getLogs", deployments.logs)
+
+    # --- the workspace and its operations
+
+    async def _get_workspace(self, _call: Call) -> web.Response:
+        return answer(self._workspace.describe())
+
+    async def _list_workspaces(self, call: Call) -> web.Response:
+        return page(call, self._workspace.base_url, [self._workspace.describe()])
+
+    async def _status(self, call: Call) -> web.Response:
+        operation = self._parts.operations.get(call.names["operation"])
+        return answer(describe(operation))
+
+    async def _result(self, call: Call) -> web.Response:
+        operation = self._parts.operations.get(call.names["operation"])
+        if operation.status is Status.UPDATING:
+            return answer(None, status=202, headers={"Location": str(call.request.url)})
+        if operation.status is Status.SUCCEEDED:
+            return nothing()
+        return answer({"error": operation.error}, status=400)

@@ -1,0 +1,180 @@
+"""Events of the workspace: subscriptions on ARM, and ModelRegistered on its way to them.
+
+The event is stored with the model version that causes it and leaves afterwards, so none is lost
+when the process ends in between; it may then leave twice, as Event Grid's events may.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from enum import StrEnum
+from http import HTTPStatus
+
+from aiohttp import web
+
+from local.azure_ml.errors import ArmError, not_found, user_error
+from local.azure_ml.store import Json, Store
+from local.azure_ml.web import Call, answer, nothing, page, section
+from local.azure_ml.workspace import PROVIDER, Workspace, now
+from local.event_grid import EventGrid, HandshakeError, Subscription
+
+_REGISTERED = f"{PROVIDER}.ModelRegistered"
+_SCHEMAS = ("EventGridSchema", "CloudEventSchemaV1_0")
+_KIND = "event-subscription"
+_OUTBOX = "outbox"
+
+
+class Dialect(StrEnum):
+    """How the event's data is written; Microsoft's own sources differ."""
+
+    PASCAL_INT = "pascal-int"  # the documentation and the REST examples
+    CAMEL_INT = "camel-int"  # Microsoft's sample function
+    CAMEL_STRING = "camel-string"  # captured from a canary workspace
+
+
+class Events:
+    """Keeps subscriptions and sends what happened."""
+
+    def __init__(
+        self, store: Store, workspace: Workspace, grid: EventGrid, dialect: Dialect
+    ) -> None:
+        self._store = store
+        self._workspace = workspace
+        self._grid = grid
+        self._dialect = dialect
+        self._waiting = asyncio.Event()
+        self._sender: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to send, with what an earlier process left."""
+        await self._grid.start()
+        self._waiting.set()
+        self._sender = asyncio.create_task(self._send())
+
+    async def stop(self) -> None:
+        """Stop sending; what waits is kept."""
+        if self._sender is not None:
+            self._sender.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sender
+        await self._grid.stop()
+
+    # --- what happened
+
+    def registered(self, model: Json) -> None:
+        """Store the event of a new model version; called inside the version's transaction."""
+        if model["properties"]["isAnonymous"]:
+            return  # made by a deployment on the way, not registered by anybody
+        event: Json = {
+            "id": str(uuid.uuid4()),
+            "topic": self._workspace.id,
+            "subject": f"models/{model['name']}:{model['version']}",
+            "eventType": _REGISTERED,
+            "eventTime": now().replace("+00:00", "Z"),
+            "data": _data(model, self._dialect),
+            "dataVersion": "",
+            "metadataVersion": "1",
+        }
+        self._store.put(_OUTBOX, event["id"], event)
+        self._waiting.set()
+
+    async def _send(self) -> None:
+        while True:
+            await self._waiting.wait()
+            self._waiting.clear()
+            for event in self._store.all(_OUTBOX):
+                await self._grid.publish(event)  # kept there before it returns
+                self._store.delete(_OUTBOX, event["id"])
+
+    # --- subscriptions on ARM
+
+    async def put(self, call: Call) -> web.Response:
+        """Subscribe: the handshake must succeed before the subscription exists."""
+        existing = self._store.get(_KIND, call.names["name"])
+        name = call.names["name"] if existing is None else existing["name"]
+        properties = section(call.body, "properties")
+        subscription = _read(name, properties)
+        try:
+            await self._grid.subscribe(subscription)
+        except HandshakeError as error:
+            message = f"Webhook validation handshake failed for {subscription.endpoint_url}: "
+            raise ArmError(400, "Url validation", message + str(error)) from error
+        document = {"name": name, "properties": properties}
+        self._store.put(_KIND, name, document)
+        status = HTTPStatus.CREATED if existing is None else HTTPStatus.OK
+        return answer(self._describe(document), status=status)
+
+    async def get(self, call: Call) -> web.Response:
+        """`GET eventSubscriptions/{name}`."""
+        document = self._store.get(_KIND, call.names["name"])
+        if document is None:
+            raise not_found(f"Event subscription '{call.names['name']}' was not found")
+        return answer(self._describe(document))
+
+    async def list_all(self, call: Call) -> web.Response:
+        """`GET eventSubscriptions`."""
+        found = [self._describe(document) for document in self._store.all(_KIND)]
+        return page(call, self._workspace.base_url, found)
+
+    async def delete(self, call: Call) -> web.Response:
+        """End a subscription."""
+        document = self._store.get(_KIND, call.names["name"])
+        if document is None:
+            return nothing()
+        await self._grid.unsubscribe(document["name"])
+        self._store.delete(_KIND, document["name"])
+        return web.Response()
+
+    def _describe(self, document: Json) -> Json:
+        kind = "Microsoft.EventGrid/eventSubscriptions"
+        return {
+            "id": f"{self._workspace.id}/providers/{kind}/{document['name']}",
+            "name": document["name"],
+            "type": kind,
+            "properties": {
+                **document["properties"],
+                "topic": self._workspace.id,
+                "provisioningState": "Succeeded",
+            },
+        }
+
+
+def _data(model: Json, dialect: Dialect) -> Json:
+    version: int | str = model["version"]
+    # `007` as a number would be another version.
+    if dialect is not Dialect.CAMEL_STRING and str(version).isdecimal():
+        version = int(version) if str(int(version)) == version else version
+    values = {
+        "ModelName": model["name"],
+        "ModelVersion": version,
+        "ModelTags": model["properties"]["tags"],
+        "ModelProperties": model["properties"]["properties"],
+    }
+    if dialect is Dialect.PASCAL_INT:
+        return values
+    return {key[0].lower() + key[1:]: value for key, value in values.items()}
+
+
+def _read(name: str, properties: Json) -> Subscription:
+    destination = section(properties, "destination")
+    if destination.get("endpointType") != "WebHook":
+        raise user_error("destination.endpointType must be 'WebHook': no other one is emulated")
+    url = section(destination, "properties").get("endpointUrl")
+    if not isinstance(url, str) or not url:
+        raise user_error("destination.properties.endpointUrl is missing")
+    schema = properties.get("eventDeliverySchema") or _SCHEMAS[0]
+    if schema not in _SCHEMAS:
+        raise user_error(f"eventDeliverySchema {schema!r} is not one of {', '.join(_SCHEMAS)}")
+    chosen = section(properties, "filter")
+    policy = section(properties, "retryPolicy")
+    return Subscription(
+        name=name,
+        endpoint_url=url,
+        schema=schema,
+        included_event_types=tuple(chosen.get("includedEventTypes") or ()),
+        subject_begins_with=chosen.get("subjectBeginsWith") or "",
+        subject_ends_with=chosen.get("subjectEndsWith") or "",
+        max_attempts=policy.get("maxDeliveryAttempts") or 30,
+        ttl_minutes=policy.get("eventTimeToLiveInMinutes") or 1440,
+        max_events_per_batch=section(destination, "properties").get("maxEventsPerBatch") or 1,
+    )

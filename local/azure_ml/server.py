@@ -1,0 +1,269 @@
+"""The emulator put together: one HTTPS server on loopback with everything behind it."""
+
+import socket
+import traceback
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from local.azure_ml import catalogue
+from local.azure_ml.admin import Admin, Faults, Next, RequestLog
+from local.azure_ml.arm import Arm, Parts
+from local.azure_ml.assets import Assets
+from local.azure_ml.blobs import Blobs
+from local.azure_ml.certificates import server_context
+from local.azure_ml.control import Control, Quotas
+from local.azure_ml.deletion import Deletion
+from local.azure_ml.deployments import Deployments
+from local.azure_ml.endpoints import Endpoints
+from local.azure_ml.errors import ArmError, user_error
+from local.azure_ml.events import Dialect, Events
+from local.azure_ml.identity import Identity
+from local.azure_ml.keys import Keys
+from local.azure_ml.operations import Operations
+from local.azure_ml.pace import Pace
+from local.azure_ml.scoring.front import EndpointView
+from local.azure_ml.serving import Pool, Serving
+from local.azure_ml.storage import ACCOUNT, Storage
+from local.azure_ml.store import Json, Store
+from local.azure_ml.web import answer
+from local.azure_ml.workspace import Workspace
+from local.event_grid import EventGrid
+
+_HOST = "127.0.0.1"
+_LAST_ANSWERS = 5.0  # seconds for requests in flight when the server stops
+_BODY_LIMIT = 64 * 1024 * 1024  # of JSON and scoring bodies; blobs are streamed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be chosen when the emulator starts."""
+
+    data: Path
+    port: int = 0  # 0: the one of the last start, or any free one
+    pace: str | None = None  # None: the one of the last start, or instant
+    subscription: str = "00000000-0000-0000-0000-000000000001"
+    resource_group: str = "local"
+    workspace: str = "local"
+    location: str = "localregion"
+    dialect: Dialect = Dialect.PASCAL_INT
+    event_scale: float = 1.0  # of Event Grid's retry schedule
+    quotas: Quotas = field(default_factory=Quotas)
+
+
+class Front(Protocol):
+    """What answers scoring requests."""
+
+    async def handle(self, request: web.Request, endpoint: str) -> web.StreamResponse:
+        """Answer one scoring request."""
+
+    def counters(self) -> Mapping[str, Any]:
+        """Give what was served."""
+
+
+type MakeFront = Callable[[Callable[[str], EndpointView | None]], Front]
+
+
+class Emulator:
+    """The whole emulator."""
+
+    def __init__(self, settings: Settings, *, pool: Pool, make_front: MakeFront) -> None:
+        self._settings = settings
+        self._pool = pool
+        settings.data.mkdir(parents=True, exist_ok=True)
+        self._store = Store(settings.data / "state.db")
+        self._socket = self._listen()
+        self.workspace = self._workspace()
+        context, self.ca = server_context(settings.data / "certificates")
+        self._context = context
+        self._log, self._faults = RequestLog(), Faults()
+        self.identity = Identity(self._store)
+        self._pace = Pace(self._store, settings.pace)
+        self._operations = Operations(self._store, self.workspace)
+        self._storage = Storage(self._store, self.workspace, settings.data / "blobs")
+        self._grid = EventGrid(
+            store=settings.data / "event-grid.db",
+            dead_letters=settings.data / "dead-letters",
+            scale=settings.event_scale,
+        )
+        self._events = Events(self._store, self.workspace, self._grid, settings.dialect)
+        self._parts = self._make_parts()
+        self._front = make_front(self._parts.keys.view)
+        self._runner: web.AppRunner | None = None
+
+    def _listen(self) -> socket.socket:
+        """Take the port before anything else: it is part of every URL that is stored."""
+        kept = self._store.get("settings", "port")
+        port = self._settings.port or (0 if kept is None else kept["port"])
+        listener = socket.create_server((_HOST, port))
+        self._store.put("settings", "port", {"port": listener.getsockname()[1]})
+        return listener
+
+    def _workspace(self) -> Workspace:
+        kept = self._store.get("settings", "workspace")
+        if kept is None:
+            kept = {"guid": str(uuid.uuid4())}
+            self._store.put("settings", "workspace", kept)
+        return Workspace(
+            subscription=self._settings.subscription,
+            resource_group=self._settings.resource_group,
+            name=self._settings.workspace,
+            location=self._settings.location,
+            guid=kept["guid"],
+            base_url=f"https://localhost:{self._socket.getsockname()[1]}",
+        )
+
+    def _make_parts(self) -> Parts:
+        store, workspace, operations = self._store, self.workspace, self._operations
+        models, codes, environments = (
+            Assets(store, workspace, kind)
+            for kind in (
+                catalogue.model_kind(self._storage, self._events.registered),
+                catalogue.code_kind(),
+                catalogue.environment_kind(),
+            )
+        )
+        control = Control(
+            store=store,
+            workspace=workspace,
+            operations=operations,
+            pace=self._pace,
+            quotas=self._settings.quotas,
+        )
+        endpoints = Endpoints(control)
+        finders = {"models": models.find, "codes": codes.find, "environments": environments.find}
+        serving = Serving(self._pool, self._storage, finders)
+        deployments = Deployments(control, endpoints, serving)
+        return Parts(
+            workspace=workspace,
+            operations=operations,
+            models=models,
+            code_assets=codes,
+            codes=catalogue.Codes(codes, self._storage, workspace),
+            environments=environments,
+            storage=self._storage,
+            endpoints=endpoints,
+            keys=Keys(endpoints, operations, self.identity),
+            deployments=deployments,
+            deletion=Deletion(control, endpoints, deployments, serving),
+            events=self._events,
+        )
+
+    # --- life
+
+    async def start(self) -> None:
+        """Serve, and go on with what an earlier process left unfinished."""
+        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=_LAST_ANSWERS)
+        await self._runner.setup()
+        await self._events.start()
+        self._parts.deployments.restore()
+        self._operations.resume()
+        site = web.SockSite(self._runner, self._socket, ssl_context=self._context)
+        await site.start()
+
+    async def stop(self) -> None:
+        """Stop serving; what is unfinished stays so, and goes on at the next start."""
+        # First the work, then the servers: a start broken off now is not a failed one.
+        await self._operations.stop()
+        await self._parts.deployments.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._pool.close()
+        await self._events.stop()
+        self._store.close()
+
+    def _app(self) -> web.Application:
+        app = web.Application(
+            client_max_size=_BODY_LIMIT,
+            middlewares=[self._log.middleware, _refuse, self._faults.middleware],
+        )
+        blobs = Blobs(self._store, self._storage)
+        acts = {
+            "pace": self._pace.set,
+            "events": self._act_on_events,
+            "served": lambda _: self._front.counters(),
+            "state": self._state,
+        }
+        Admin(self._log, self._faults, acts).add_to(app)
+        add = app.router.add_route
+        add("GET", "/metadata/endpoints", self._clouds)
+        add("GET", "/msi/token", self.identity.token)
+        add("*", "/endpoints/{endpoint}/{tail:.*}", self._score)
+        # The SDK makes `/acct.blob.localhost:PORT/...` of a datastore, a SAS has `/acct/...`.
+        account = f"/{ACCOUNT}{{suffix:[^/]*}}"
+        add("*", f"{account}/{{container}}", blobs.handle)
+        add("*", f"{account}/{{container}}/{{blob:.*}}", blobs.handle)
+        add("*", "/{tail:.*}", Arm(self._parts).handle)
+        return app
+
+    # --- what is neither ARM nor storage
+
+    async def _score(self, request: web.Request) -> web.StreamResponse:
+        return await self._front.handle(request, request.match_info["endpoint"])
+
+    async def _clouds(self, _request: web.Request) -> web.Response:
+        base = self.workspace.base_url
+        cloud: Json = {
+            "name": "LocalAzureML",
+            "portal": base,
+            "resourceManager": base,
+            "authentication": {
+                "loginEndpoint": base,
+                "audiences": [base],
+                "tenant": "common",
+                "identityProvider": "AAD",
+            },
+            "suffixes": {"storage": base.removeprefix("https://")},
+        }
+        return answer([cloud])
+
+    async def _act_on_events(self, asked: Json) -> Json:
+        """Take `copies`, `shuffle`, `hold`, or `release`."""
+        asked = dict(asked)
+        release = asked.pop("release", False)
+        unknown = set(asked) - {"copies", "shuffle", "hold"}
+        if unknown:
+            names = ", ".join(sorted(unknown))
+            raise user_error(f"{names} is not one of copies, shuffle, hold, release")
+        if asked:
+            _check_misbehaviour(asked)
+            self._grid.misbehave(**asked)
+        if release:
+            await self._grid.release()
+        return {}
+
+    def _state(self, _asked: Json) -> Json:
+        return {
+            "restoring": self._parts.deployments.restoring(),
+            "running_operations": self._operations.running(),
+            "pace": self._pace.show(),
+            "faults": len(self._faults.pending()),
+        }
+
+
+def _check_misbehaviour(asked: Json) -> None:
+    copies = asked.get("copies", 1)
+    if isinstance(copies, bool) or not isinstance(copies, int) or copies < 1:
+        raise user_error(f"copies {copies!r} is not a whole number from 1")
+    for key in ("shuffle", "hold"):
+        if not isinstance(asked.get(key, False), bool):
+            raise user_error(f"{key} {asked[key]!r} is not true or false")
+
+
+@web.middleware
+async def _refuse(request: web.Request, handler: Next) -> web.StreamResponse:
+    """Turn refusals into the service's error bodies, and own faults into its 500."""
+    try:
+        return await handler(request)
+    except ArmError as error:
+        return answer(error.body(), status=error.status)
+    except web.HTTPException:
+        raise
+    except Exception as error:  # noqa: BLE001 - the service answers its own faults as a 500 too
+        traceback.print_exc()
+        message = f"{type(error).__name__}: {error}"
+        return answer(ArmError(500, "InternalServerError", message).body(), status=500)

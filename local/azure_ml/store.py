@@ -1,0 +1,101 @@
+"""Everything the emulator must remember: JSON documents in one SQLite file.
+
+A change is one transaction, committed before the answer leaves, so ending the process at any
+moment loses nothing that was answered.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+type Json = dict[str, Any]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS documents (
+    kind TEXT NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (kind, key)
+);
+CREATE TABLE IF NOT EXISTS counter (last INTEGER NOT NULL);
+INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter);
+"""
+# Sorts after every name: names are ASCII, and "/" separates the parts of a key.
+_AFTER_ANY_NAME = "\uffff"
+
+
+class Store:
+    """Documents by kind and key. Keys ignore letter case, as ARM ids do."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        # NORMAL keeps every commit over a killed process; only a power cut could lose the last.
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.executescript(_SCHEMA)
+        self._open = False
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._database.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make all writes inside land together or not at all; an inner one joins the outer."""
+        if self._open:
+            yield
+            return
+        self._database.execute("BEGIN IMMEDIATE")
+        self._open = True
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        else:
+            self._database.execute("COMMIT")
+        finally:
+            self._open = False
+
+    def put(self, kind: str, key: str, body: Json) -> None:
+        """Write a document; a document written again keeps its place in the order."""
+        with self.transaction():
+            seq = self._next()
+            self._database.execute(
+                "INSERT INTO documents VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
+                (kind, key.lower(), seq, json.dumps(body)),
+            )
+
+    def get(self, kind: str, key: str) -> Json | None:
+        """Give a fresh copy of the document, or None."""
+        found = self._database.execute(
+            "SELECT body FROM documents WHERE kind = ? AND key = ?", (kind, key.lower())
+        ).fetchone()
+        return None if found is None else json.loads(found[0])
+
+    def delete(self, kind: str, key: str) -> None:
+        """Forget the document, if it is there."""
+        with self.transaction():
+            self._database.execute(
+                "DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key.lower())
+            )
+
+    def all(self, kind: str, within: str = "") -> list[Json]:
+        """Give the documents whose key starts with `within/`, oldest first."""
+        low = f"{within.lower()}/" if within else ""
+        rows = self._database.execute(
+            "SELECT body FROM documents WHERE kind = ? AND key >= ? AND key < ? ORDER BY seq",
+            (kind, low, low + _AFTER_ANY_NAME),
+        )
+        return [json.loads(row[0]) for row in rows]
+
+    def count(self, kind: str) -> int:
+        """Count the documents of a kind."""
+        query = "SELECT count(*) FROM documents WHERE kind = ?"
+        return int(self._database.execute(query, (kind,)).fetchone()[0])
+
+    def _next(self) -> int:
+        row = self._database.execute("UPDATE counter SET last = last + 1 RETURNING last").fetchone()
+        return int(row[0])
