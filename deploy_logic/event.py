@@ -13,7 +13,8 @@ from deploy_logic.errors import EventError
 
 MODEL_REGISTERED = "Microsoft.MachineLearningServices.ModelRegistered"
 _LONGEST_NAME = 255  # https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas
-_LONGEST_QUOTE = 120
+_LONGEST_ID = 100  # Azure sends 36 characters; every ledger keeps hundreds of them
+_LONGEST_QUOTE = 300  # an ARM id differs at its end, after some 200 characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ def read_event(text: str, *, workspaces: Collection[str]) -> ModelRegistered | I
     workspaces are the ARM ids that we listen to; they compare without case.
     """
     body = _parse(text)
-    event_id = _text(body.get("id"))
+    event_id = _text(body.get("id"))[:_LONGEST_ID]
     kind = _text(body.get("eventtype") or body.get("type"))
     if kind.lower() != MODEL_REGISTERED.lower():
         return Ignored(event_id=event_id, reason=f"its type {_quote(kind)} is not ModelRegistered")
@@ -89,7 +90,7 @@ def _fold(value: object, *, what: str) -> Mapping[str, object]:
 
 def _identity(subject: str, data: Mapping[str, object]) -> tuple[str, str]:
     """Return model and version; subject (`models/{name}:{version}`) and data must agree."""
-    said = subject.removeprefix("models/") if subject.lower().startswith("models/") else ""
+    said = subject[len("models/") :] if subject.lower().startswith("models/") else ""
     name_said, _, version_said = said.rpartition(":")
     name, version = _text(data.get("modelname")), _text(data.get("modelversion"))
     if said and ((name and name != name_said) or (version and version != version_said)):

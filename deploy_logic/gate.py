@@ -82,7 +82,7 @@ def _compare_body(expect: Expectation, body: str) -> str:
         return ""
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"answer {_quote(body)} is not JSON"
     if value != expect.equals:
         return f"answer {_quote(body)} is not {_quote(json.dumps(expect.equals))}"

@@ -121,7 +121,8 @@ def finish(ledger: Ledger, ended: Ended) -> Decision:
     while ledger.waiting:
         first, *rest = ledger.waiting
         ledger = replace(ledger, waiting=tuple(rest))
-        refusal = _refuse(ledger, first)
+        # Those behind it are newer by right; only what ended is held against it.
+        refusal = _refuse(replace(ledger, waiting=()), first)
         if refusal is None:
             ledger = replace(ledger, running=first)
             ledger = _record(ledger, first, ended.at, "started", f"{ended.rollout_id} is over")

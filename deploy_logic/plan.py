@@ -17,6 +17,7 @@ from deploy_logic.policy_files import PolicyFiles
 
 _LONGEST_NAME = 32  # https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas
 _MOST_DEPLOYMENTS = 20  # per endpoint, same page
+_PLAIN_VERSION = re.compile(r"[0-9][0-9-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,9 +189,12 @@ def name_candidate(model: str, version: str, *, attempt: int = 1) -> str:
     """
     wanted = f"{model}-v{version}" + (f"-r{attempt}" if attempt > 1 else "")
     slug = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-")
-    if slug == wanted and slug[:1].isalpha() and len(slug) <= _LONGEST_NAME:
+    # a version with letters could be taken for another model's (a-v1 of version 2)
+    fits = slug == wanted and slug[:1].isalpha() and len(slug) <= _LONGEST_NAME
+    if fits and _PLAIN_VERSION.fullmatch(version):
         return slug
-    digest = hashlib.sha256(wanted.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    key = f"{model}\n{version}\n{attempt}"
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     start = slug if slug[:1].isalpha() else f"m-{slug}".rstrip("-")
     return f"{start[: _LONGEST_NAME - 9].rstrip('-')}-{digest}"
 

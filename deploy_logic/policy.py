@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     PlainSerializer,
     model_validator,
 )
@@ -113,7 +114,7 @@ class Expectation(Part):
 
     status: int = Field(default=200, ge=100, le=599, strict=True)
     within: Duration | None = None
-    equals: Any = None  # the JSON value the answer must be
+    equals: JsonValue = None  # what the answer must be
     contains: str = ""
 
 

@@ -81,15 +81,8 @@ def _documents(path: Path, complaints: list[Complaint]) -> list[yaml.Node]:
     try:
         return list(yaml.compose_all(path.read_text(encoding="utf-8")))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        given = str(error.problem or error)
-        complaints.append(
-            Complaint(
-                file=path.name, line=line, column=column, path="", given=given, expected="YAML"
-            )
-        )
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        complaints.append(_misread(path, error))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         complaints.append(_about_file(path, str(error), "a readable YAML file in UTF-8"))
     return []
 
@@ -98,7 +91,14 @@ def _load_one(path: Path, node: yaml.Node, complaints: list[Complaint]) -> Polic
     repeated = _repeated_keys(node)
     for key_path, key in repeated:
         complaints.append(_complain(path, node, key_path, f"{key!r} stands twice", "each key once"))
-    value = yaml.SafeLoader("").construct_document(node)
+    try:
+        value = yaml.SafeLoader("").construct_document(node)
+    except yaml.MarkedYAMLError as error:  # such as an unknown tag
+        complaints.append(_misread(path, error))
+        return None
+    except ValueError as error:  # such as the date 2026-13-45
+        complaints.append(_complain(path, node, (), str(error), "plain YAML values"))
+        return None
     try:
         policy = Policy.model_validate(value)
     except ValidationError as error:
@@ -121,8 +121,8 @@ def _read_named(
         target = path.parent / name
         try:
             text = target.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
             given = f"{name!r}: {reason}"
             complaints.append(_complain(path, node, where, given, "a file beside the policy"))
             return None
@@ -169,19 +169,23 @@ def _overlaps(folder: Path, loaded: list[PolicyFiles]) -> tuple[list[Complaint],
 
 
 def _repeated_keys(
-    node: yaml.Node, path: tuple[str | int, ...] = ()
+    node: yaml.Node, path: tuple[str | int, ...] = (), above: tuple[yaml.Node, ...] = ()
 ) -> list[tuple[tuple[str | int, ...], str]]:
     found: list[tuple[tuple[str | int, ...], str]] = []
+    if any(node is one for one in above):  # an alias of what it stands in
+        return found
+    above = (*above, node)
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            if key.value in seen:
-                found.append(((*path, key.value), key.value))
-            seen.add(key.value)
-            found += _repeated_keys(value, (*path, key.value))
+            name = str(key.value)
+            if name in seen:
+                found.append(((*path, name), name))
+            seen.add(name)
+            found += _repeated_keys(value, (*path, name), above)
     elif isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
-            found += _repeated_keys(value, (*path, number))
+            found += _repeated_keys(value, (*path, number), above)
     return found
 
 
@@ -211,10 +215,23 @@ def _complain(
 
 def _child(node: yaml.Node, part: str | int) -> yaml.Node | None:
     if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == part), None)
+        # the last one counts: what was merged in stands before what overrides it
+        return next((value for key, value in reversed(node.value) if key.value == part), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
         return cast("yaml.Node", node.value[part])
     return None
+
+
+def _misread(path: Path, error: yaml.MarkedYAMLError) -> Complaint:
+    mark = error.problem_mark or error.context_mark
+    return Complaint(
+        file=path.name,
+        line=mark.line + 1 if mark else 1,
+        column=mark.column + 1 if mark else 1,
+        path="policy",
+        given=str(error.problem or error.context),
+        expected="plain YAML",
+    )
 
 
 def _about_file(path: Path, given: str, expected: str) -> Complaint:

@@ -19,16 +19,23 @@ def show(rollout: Rollout) -> Json:
 def show_status(rollout: Rollout) -> Json:
     """Return the rollout small enough for the engine's status; old lines go first, and are counted.
 
-    The whole of it is the orchestration's result.
+    When not even a line fits, the end of the reason goes too. The whole of it is the
+    orchestration's result.
     """
-    left_out = 0
-    while True:
+    for left_out in range(len(rollout.timeline) + 1):
         shown = encode(replace(rollout, timeline=rollout.timeline[left_out:]))
         shown["timeline_left_out"] = left_out
-        too_long = len(json.dumps(shown)) > _LONGEST_STATUS
-        if not too_long or left_out >= len(rollout.timeline):
+        if _fits(shown):
             return shown
-        left_out += 1
+    kept = len(rollout.reason)
+    while kept and not _fits(shown):
+        kept //= 2
+        shown["reason"] = rollout.reason[:kept] + "…"
+    return shown
+
+
+def _fits(shown: Json) -> bool:
+    return len(json.dumps(shown)) <= _LONGEST_STATUS
 
 
 def summarise(shown: Json) -> Json:

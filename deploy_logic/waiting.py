@@ -19,6 +19,7 @@ type Story[T] = Generator[Waitable, Any, T]
 
 _GROWTH = 1.5  # each look at a running Azure operation waits that much longer than the last
 _SLOWEST = 4  # times the first wait
+_FIRST_ASK, _LAST_ASK = timedelta(seconds=1), timedelta(minutes=1)
 _LONGEST_RETRY_AFTER = timedelta(minutes=5)  # whatever Azure asks for
 
 
@@ -94,9 +95,11 @@ class Waiting:
         What was found out is returned even when an operation came meanwhile: heed it after.
         """
         give_up = self._context.now + within
+        interval = _FIRST_ASK
         answer = yield from self._effect(activity, payload)
         while answer["state"] == "busy":
-            yield from self._rest_until(give_up, self._interval, answer, within)
+            yield from self._rest_until(give_up, interval, answer, within)
+            interval = min(interval * 2, _LAST_ASK)
             answer = yield from self._effect(activity, payload)
         if answer["state"] != "done":
             raise Stop(Phase.ERRORED, answer["reason"])

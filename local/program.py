@@ -18,6 +18,15 @@ class ProgramError(Exception):
     """A program ended before it was ready; the message has the end of its log."""
 
 
+def _inherited() -> dict[str, str]:
+    """Return our environment without what a client of azure-ai-ml in this process left in it.
+
+    The client names its cloud there, and in a process that does not know a cloud of that name not
+    even the import of azure-ai-ml succeeds.
+    """
+    return {key: value for key, value in os.environ.items() if key != "AZUREML_CURRENT_CLOUD"}
+
+
 class Program:
     """A child that says when it is ready, and whose other output goes to a log file."""
 
@@ -38,7 +47,7 @@ class Program:
             child = subprocess.Popen(
                 (*self._command, *options),
                 cwd=REPOSITORY,
-                env={**os.environ, **(environment or {})},
+                env={**_inherited(), **(environment or {})},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -143,17 +143,21 @@ class Stack:
 
     def ask_app(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
         """Call the app's HTTP API; return its JSON, also of a refusal."""
+        return self.ask_host(method, f"/api/{path}", body)
+
+    def ask_host(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
+        """Call the host, its own API included; return its JSON, also of a refusal."""
         request = urllib.request.Request(  # noqa: S310 - the host on loopback
-            f"{self.host.ready['url']}/api/{path}",
+            f"{self.host.ready['url']}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", "X-MS-CLIENT-PRINCIPAL": principal()},
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-                return json.loads(answer.read())
+                return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as refusal:
-            return json.loads(refusal.read())
+            return json.loads(refusal.read() or b"null")
 
     def _subscribe(self) -> None:
         here = self.azure_ml.ready

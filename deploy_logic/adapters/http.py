@@ -33,7 +33,7 @@ def _read(request: func.HttpRequest) -> Json:
     text = request.get_body()[:_LONGEST_BODY]
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise OperationError('the body is not a JSON object such as {"reason": "..."}', status=400)
@@ -42,7 +42,7 @@ def _read(request: func.HttpRequest) -> Json:
 
 def _respond(body: object, *, status: int, kind: str) -> func.HttpResponse:
     return func.HttpResponse(
-        json.dumps(body, ensure_ascii=False),
+        json.dumps(body),  # in ASCII: half a surrogate pair that an event sent could not be encoded
         status_code=status,
         mimetype=kind,
         headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},

@@ -26,7 +26,7 @@ def read_principal(headers: Mapping[str, str], *, is_trusted: bool) -> str:
     try:
         claims = json.loads(base64.b64decode(header, validate=True))["claims"]
         found = {claim["typ"]: claim["val"] for claim in claims}
-    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+    except (binascii.Error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise OperationError("nobody is signed in (a principal is needed)", status=401) from error
     object_id = next((found[kind] for kind in _OBJECT_ID if found.get(kind)), None)
     if not isinstance(object_id, str):

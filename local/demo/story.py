@@ -190,7 +190,7 @@ class Demo:
         endpoint = f"{here['workspace_id']}/onlineEndpoints/fraud"
         uri = self._stack.ask_azure_ml("GET", endpoint)["properties"]["scoringUri"]
         key = self._stack.ask_azure_ml("POST", f"{endpoint}/listKeys", {})["primaryKey"]
-        options = ("--url", uri, "--ca", here["ca"], "--key", key, "--body", str(_REQUEST))
+        options = ("--url", uri, "--ca", here["ca"], f"--key={key}", "--body", str(_REQUEST))
         command = ("local.traffic", *options, "--rate", "10", "--seconds", "900")
         traffic = Program("traffic", command, log=self._stack.data / "logs" / "traffic.log")
         traffic.start()
