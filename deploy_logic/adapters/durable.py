@@ -3,6 +3,7 @@
 Payloads are plain JSON, names are strings, nothing depends on the back end chosen in host.json.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import UTC, datetime
@@ -107,7 +108,9 @@ def _act(context: EntityContext, decision: Decision) -> None:
                 context.schedule_new_orchestration(ROLL_OUT, encode(offer), offer.rollout_id)
             case Tell(rollout_id=rollout_id, request=request):
                 told = {"rollout_id": rollout_id, "request": encode(request)}
-                context.schedule_new_orchestration(RELAY, told, f"{request.by}-tells-{rollout_id}")
+                # an instance id may have 100 characters, and two rollout ids have more
+                digest = hashlib.sha256(f"{request.by}\n{rollout_id}".encode()).hexdigest()
+                context.schedule_new_orchestration(RELAY, told, f"relay-{digest[:24]}")
 
 
 class DurableEngine:
