@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 .venv/ready: requirements.txt requirements-dev.txt
 	@test -x $(PY) || python3.13 -m venv .venv
@@ -21,7 +21,7 @@ run: setup ## start everything and play the demo; ARGS="--once" ends after it
 	@$(PY) -m local run $(ARGS)
 
 test: setup ## every test; ARGS for pytest
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n 3 --dist loadfile $(ARGS)
 
 check: lint types ## lint and types
 

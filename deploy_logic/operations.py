@@ -138,19 +138,14 @@ def _offer_newest(
 ) -> list[str]:
     """Offer what the ledger has no answer for, oldest first, as the events would have come."""
     ledger = engine.show_ledger(workspace_id, policy.deploy.endpoint) or {}
-    answered = {
-        (answer["model"], answer["version"])
-        for answer in ledger.get("answers", ())
-        # with tags to hold, a no match can have become a match
-        if answer["answer"] != "no_match" or not policy.select.tags
-    }
+    answers = ledger.get("answers", ())
     found = workspace.list_model_versions(policy.select.model, newest=_NEWEST)
     young = [one for one in found if one.created and now - one.created <= settings.sweep_look_back]
     wanted = [one for one in young if _is_selected(one, policy)]
     # The newest alone, unless the policy takes all in order: the others would be overtaken.
     offered = []
     for version in reversed(wanted if policy.on_new_version == "queue" else wanted[:1]):
-        if (policy.select.model, version.version) in answered:
+        if _is_answered(answers, policy, version.version):
             continue
         event = ModelRegistered(
             event_id="sweep",
@@ -162,6 +157,18 @@ def _offer_newest(
         engine.offer(offer)
         offered.append(offer.rollout_id)
     return offered
+
+
+def _is_answered(answers: Sequence[Json], policy: Policy, version: str) -> bool:
+    """Whether the ledger has said all that it has to say about the version.
+
+    A no match can have been for its tags, which hold now; a second one has another reason.
+    """
+    key = (policy.select.model, version)
+    said = [one["answer"] for one in answers if (one["model"], one["version"]) == key]
+    if policy.select.tags and said[-1:] == ["no_match"]:
+        return said.count("no_match") > 1
+    return bool(said)
 
 
 def _is_selected(version: ModelVersion, policy: Policy) -> bool:

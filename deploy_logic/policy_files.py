@@ -13,6 +13,7 @@ from typing import cast
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from deploy_logic.errors import Complaint, PolicyError
 from deploy_logic.policy import Part, Policy
@@ -102,7 +103,7 @@ def _load_one(path: Path, node: yaml.Node, complaints: list[Complaint]) -> Polic
     try:
         policy = Policy.model_validate(value)
     except ValidationError as error:
-        for one in error.errors():
+        for one in _own_errors(error):
             message = one["msg"].removeprefix("Value error, ")
             given = "" if one["type"] in {"missing", "value_error"} else f"{one['input']!r}: "
             expected = "missing key" if one["type"] == "missing" else "see docs/policy-reference.md"
@@ -110,6 +111,20 @@ def _load_one(path: Path, node: yaml.Node, complaints: list[Complaint]) -> Polic
         return None
     files = _read_named(path, node, policy, complaints)
     return None if files is None or repeated else files
+
+
+def _own_errors(error: ValidationError) -> list[ErrorDetails]:
+    """Return the mistakes, without what is only a consequence of others.
+
+    pydantic also calls a list too short whose every item is wrong.
+    """
+    errors = error.errors()
+    return [
+        one
+        for one in errors
+        if one["type"] != "too_short"
+        or not any(other["loc"][:-1][: len(one["loc"])] == one["loc"] for other in errors)
+    ]
 
 
 def _read_named(

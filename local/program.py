@@ -18,7 +18,7 @@ class ProgramError(Exception):
     """A program ended before it was ready; the message has the end of its log."""
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
     """Return our environment without what a client of azure-ai-ml in this process left in it.
 
     The client names its cloud there, and in a process that does not know a cloud of that name not
@@ -47,7 +47,7 @@ class Program:
             child = subprocess.Popen(
                 (*self._command, *options),
                 cwd=REPOSITORY,
-                env={**_inherited(), **(environment or {})},
+                env={**inherited(), **(environment or {})},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -1,17 +1,23 @@
-"""An Azure ML workspace in memory, strict as the real one, and recording what must never happen.
+"""The ports in memory: an Azure ML workspace, strict as the real one, and a durable engine.
 
-Operations take time on a clock that the test owns; while one runs, the old values are visible and
-another is refused with 409, as the service does.
+The workspace records what must never happen. Its operations take time on a clock that the test
+owns; while one runs, the old values are visible and another is refused with 409, as the service
+does.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from deploy_logic import ledger as ledgers
+from deploy_logic.codec import Json, encode
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Answer
+from deploy_logic.ledger import Decision, Ended, Ledger, Start
+from deploy_logic.matching import Offer
 from deploy_logic.plan import Deployment, ModelVersion, Plan
 from deploy_logic.ports import DeploymentState, EndpointState
+from deploy_logic.rollout import Phase, Request
 from tests.builders import MONDAY, model_id
 
 NEVER = timedelta(days=1000)
@@ -41,6 +47,7 @@ class FakeEndpoint:
     weights: dict[str, int] = field(default_factory=dict)
     deployments: dict[str, FakeDeployment] = field(default_factory=dict)
     busy_until: datetime = MONDAY
+    state: str = "Succeeded"  # in which its last operation left it
     coming: dict[str, int] | None = None  # weights that become visible when the operation is over
     deleting: str = ""
 
@@ -54,10 +61,12 @@ class FakeWorkspace:
         self.endpoints: dict[str, FakeEndpoint] = {}
         self.calls: list[str] = []
         self.violations: list[str] = []
+        self.written: list[dict[str, int]] = []  # weights, in order
         self.creation_takes = timedelta(minutes=9)
         self.traffic_takes = timedelta(seconds=20)
         self.broken: dict[str, str] = {}  # version -> code with which its creation fails
         self.answers: dict[str, Answer] = {}  # version -> what it answers
+        self.logs: dict[str, str] = {}  # deployment -> its log, if it is not the usual one
         self.fault: Callable[[str, str], None] = lambda _method, _when: None
 
     def register(self, version: str, *, model: str = "fraud", **tags: str) -> None:
@@ -89,7 +98,7 @@ class FakeWorkspace:
         found = self._settle(endpoint)
         if found is None:
             return None
-        state = "Updating" if found.busy_until > self.clock.now else "Succeeded"
+        state = "Updating" if found.busy_until > self.clock.now else found.state
         return EndpointState(provisioning_state=state, traffic=dict(found.weights))
 
     def list_deployments(self, endpoint: str) -> tuple[Deployment, ...]:
@@ -118,7 +127,8 @@ class FakeWorkspace:
 
     def create_endpoint(self, plan: Plan) -> None:
         self._enter("create_endpoint")
-        self.endpoints.setdefault(plan.endpoint, FakeEndpoint())
+        made = FakeEndpoint(busy_until=self.clock.now + self.traffic_takes)
+        self.endpoints.setdefault(plan.endpoint, made)
         self._leave("create_endpoint")
 
     def create_deployment(self, plan: Plan) -> None:
@@ -149,7 +159,8 @@ class FakeWorkspace:
             one = found.deployments[name]
             if one.ready_at > self.clock.now or one.ends != "Succeeded":
                 self.violations.append(f"P9: weight to {name}, which does not serve")
-        found.coming = weighted
+        found.coming, found.state = weighted, "Succeeded"
+        self.written.append(dict(weights))
         found.busy_until = self.clock.now + self.traffic_takes
         self._leave("set_traffic")
 
@@ -164,7 +175,8 @@ class FakeWorkspace:
 
     def get_logs(self, endpoint: str, deployment: str, *, lines: int) -> str:
         self._enter("get_logs")
-        return f"the end of the log of {endpoint} {deployment}, {lines} lines at most"
+        usual = f"the end of the log of {endpoint} {deployment}, {lines} lines at most"
+        return self.logs.get(deployment, usual)
 
     def score(self, endpoint: str, deployment: str, body: str) -> Answer:
         self._enter("score")
@@ -211,6 +223,74 @@ class FakeWorkspace:
         if found.busy_until > self.clock.now or creating:
             raise WorkspaceError("another operation is running", code="Conflict", status=409)
         return found
+
+
+class FakeEngine:
+    """The Engine port in memory: ledgers decide, orchestrations are only noted."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.offered: list[Offer] = []
+        self.asked: list[tuple[str, Request]] = []
+        self.buried: list[tuple[str, str]] = []
+        self.ledgers: dict[tuple[str, str], Ledger] = {}  # by workspace and endpoint
+        self.rollouts: dict[str, Json] = {}
+        self.alive: set[str] = set()
+        self.is_down = False
+
+    def offer(self, offer: Offer) -> None:
+        if self.is_down:
+            raise ConnectionError("no engine")
+        self.offered.append(offer)
+        key = (offer.workspace, offer.endpoint)
+        book = self.ledgers.get(key, Ledger())
+        self._apply(key, ledgers.offer(book, offer, at=self.clock.now))
+
+    def end(self, offer: Offer, phase: Phase, reason: str = "") -> None:
+        """Tell the ledger that the rollout is over, as its orchestration does."""
+        self.alive.discard(offer.rollout_id)
+        ended = Ended(
+            rollout_id=offer.rollout_id,
+            model=offer.model,
+            version=offer.version,
+            phase=phase,
+            reason=reason,
+            at=self.clock.now,
+        )
+        key = (offer.workspace, offer.endpoint)
+        self._apply(key, ledgers.finish(self.ledgers[key], ended))
+
+    def ask(self, rollout_id: str, request: Request) -> None:
+        self.asked.append((rollout_id, request))
+
+    def show_rollout(self, rollout_id: str) -> Json | None:
+        return self.rollouts.get(rollout_id)
+
+    def list_rollouts(self) -> list[Json]:
+        return list(reversed(self.rollouts.values()))
+
+    def show_ledger(self, workspace: str, endpoint: str) -> Json | None:
+        key = (workspace, endpoint)
+        return self._show(key) if key in self.ledgers else None
+
+    def list_ledgers(self) -> list[Json]:
+        return [self._show(key) for key in self.ledgers]
+
+    def is_alive(self, rollout_id: str) -> bool:
+        return rollout_id in self.alive
+
+    def bury(self, offer: Offer, *, reason: str) -> None:
+        self.buried.append((offer.rollout_id, reason))
+        self.end(offer, Phase.ERRORED, reason)
+
+    def _show(self, key: tuple[str, str]) -> Json:
+        return {"workspace": key[0], "endpoint": key[1], **encode(self.ledgers[key])}
+
+    def _apply(self, key: tuple[str, str], decision: Decision) -> None:
+        self.ledgers[key] = decision.ledger
+        for action in decision.actions:
+            if isinstance(action, Start):
+                self.alive.add(action.offer.rollout_id)
 
 
 def out_of_order() -> TransientError:

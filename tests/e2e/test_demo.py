@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from local.program import REPOSITORY
+from local.program import REPOSITORY, inherited
 
 pytestmark = pytest.mark.e2e
 
@@ -18,6 +18,7 @@ def test_the_demo_ends_as_it_should_and_callers_lose_nothing() -> None:
         capture_output=True,
         text=True,
         check=False,
+        env=inherited(),
     )
     assert played.returncode == 0, played.stdout + played.stderr
     result = json.loads((REPOSITORY / ".local" / "demo.json").read_text())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from local.program import REPOSITORY
+from local.program import REPOSITORY, inherited
 from local.stack import Stack
 from tests.e2e.scene import CANARY, Scene, write_policies
 
@@ -83,7 +83,7 @@ def test_after_a_kill_of_everything_up_goes_on_where_it_was(tmp_path: Path) -> N
     command = (sys.executable, "-m", "local", "up", *options)
 
     def start() -> tuple["subprocess.Popen[bytes]", dict[str, Any]]:
-        child = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE)
+        child = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, env=inherited())
         assert child.stdout is not None
         return child, json.loads(child.stdout.readline())
 

@@ -1,0 +1,126 @@
+"""App settings: defaults, everything wrong in one error, and the sample that lists them all."""
+
+import ast
+import dataclasses
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy_logic.errors import SettingsError
+from deploy_logic.settings import CLOUD_KEYS, PUBLIC_CLOUD, Settings, read_settings
+from tests.builders import WORKSPACE
+
+REPOSITORY = Path(__file__).parents[1]
+APP = Path("app")
+CLOUD = {key: f"https://{key}" for key in CLOUD_KEYS}
+# Read by the Functions host and its worker, not by us.
+FUNCTIONS_OWN = {
+    "FUNCTIONS_WORKER_RUNTIME",
+    "AzureWebJobsStorage",
+    "AZURE_FUNCTIONS_DURABLE_STRICT_TYPING",
+    "PYTHON_THREADPOOL_THREAD_COUNT",
+}
+
+
+def read(**changes: str) -> Settings:
+    return read_settings({"ROLLOUT_WORKSPACES": WORKSPACE, **changes}, app=APP)
+
+
+def test_workspaces_alone_are_enough() -> None:
+    assert read() == Settings(
+        workspaces=(WORKSPACE,),
+        policies=APP / "policies",
+        cloud=PUBLIC_CLOUD,
+        poll_interval=timedelta(seconds=15),
+        creation_deadline=timedelta(hours=1),
+        shift_deadline=timedelta(minutes=30),
+        sweep_look_back=timedelta(days=2),
+        trust_platform_identity=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "field", "value"),
+    [
+        (
+            "ROLLOUT_WORKSPACES",
+            f" {WORKSPACE}/ , {WORKSPACE}2,",
+            "workspaces",
+            (WORKSPACE, WORKSPACE + "2"),
+        ),
+        ("ROLLOUT_WORKSPACES", WORKSPACE.upper(), "workspaces", (WORKSPACE.upper(),)),
+        ("ROLLOUT_POLICIES", "ours/here", "policies", APP / "ours/here"),
+        ("ROLLOUT_POLICIES", "/srv/policies", "policies", Path("/srv/policies")),
+        ("ROLLOUT_CLOUD_METADATA", "", "cloud", PUBLIC_CLOUD),
+        ("ROLLOUT_CLOUD_METADATA", json.dumps(CLOUD), "cloud", CLOUD),
+        ("ROLLOUT_POLL_INTERVAL", "PT0.5S", "poll_interval", timedelta(seconds=0.5)),
+        ("ROLLOUT_CREATION_DEADLINE", "2h", "creation_deadline", timedelta(hours=2)),
+        ("ROLLOUT_SHIFT_DEADLINE", "5m", "shift_deadline", timedelta(minutes=5)),
+        ("ROLLOUT_SWEEP_LOOK_BACK", "0s", "sweep_look_back", timedelta(0)),
+        ("ROLLOUT_TRUST_PLATFORM_IDENTITY", "True", "trust_platform_identity", True),
+        ("ROLLOUT_TRUST_PLATFORM_IDENTITY", "1", "trust_platform_identity", True),
+        ("ROLLOUT_TRUST_PLATFORM_IDENTITY", " 0 ", "trust_platform_identity", False),
+    ],
+)
+def test_reads(key: str, text: str, field: str, value: Any) -> None:
+    expected = dataclasses.replace(read(), **{field: value})
+    assert read(**{key: text}) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "says"),
+    [
+        ("ROLLOUT_WORKSPACES", "", "'' is not a workspace"),
+        ("ROLLOUT_WORKSPACES", f"{WORKSPACE},team", "'team' is not a workspace"),
+        ("ROLLOUT_WORKSPACES", WORKSPACE + "/models/x", "is not a workspace"),
+        ("ROLLOUT_CLOUD_METADATA", "{", "not JSON"),
+        ("ROLLOUT_CLOUD_METADATA", "[1]", "not a JSON object with exactly azure_portal"),
+        ("ROLLOUT_CLOUD_METADATA", '{"azure_portal": "x"}', "not a JSON object with exactly"),
+        (
+            "ROLLOUT_CLOUD_METADATA",
+            json.dumps({**CLOUD, "resource_manager": "http://x"}),
+            "'http://x' is not an https address",
+        ),
+        ("ROLLOUT_POLL_INTERVAL", "fast", "'fast' is not a length of time"),
+        ("ROLLOUT_POLL_INTERVAL", "0s", "'0s' is not longer than zero"),
+        ("ROLLOUT_CREATION_DEADLINE", "0m", "'0m' is not longer than zero"),
+        ("ROLLOUT_SHIFT_DEADLINE", "", "'' is not a length of time"),
+        ("ROLLOUT_SWEEP_LOOK_BACK", "-1d", "'-1d' is not a length of time"),
+        ("ROLLOUT_TRUST_PLATFORM_IDENTITY", "yes", "'yes' is neither true nor false"),
+    ],
+)
+def test_refuses(key: str, text: str, says: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read(**{key: text})
+    assert f"{key}: " in str(refused.value)
+    assert says in str(refused.value)
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    wrong = sorted(names_in_settings() - {"ROLLOUT_POLICIES"})  # any text names a folder
+    with pytest.raises(SettingsError) as refused:
+        read_settings(dict.fromkeys(wrong, "\0wrong"), app=APP)
+    assert sorted(re.findall(r"(ROLLOUT_\w+): ", str(refused.value))) == wrong
+
+
+def test_sample_lists_every_setting_and_no_other() -> None:
+    sample = json.loads((REPOSITORY / "local.settings.sample.json").read_text())["Values"]
+    app = (REPOSITORY / "function_app.py").read_text()
+    by_the_host = set(re.findall(r'"%(\w+)%"', app))  # binding expressions
+    assert by_the_host == {"ROLLOUT_SWEEP_SCHEDULE"}
+    assert set(sample) - FUNCTIONS_OWN == names_in_settings() | by_the_host
+
+
+def test_sample_can_be_read_and_has_the_defaults() -> None:
+    sample = json.loads((REPOSITORY / "local.settings.sample.json").read_text())["Values"]
+    assert read_settings(sample, app=APP) == read(ROLLOUT_WORKSPACES=sample["ROLLOUT_WORKSPACES"])
+
+
+def names_in_settings() -> set[str]:
+    tree = ast.parse((REPOSITORY / "deploy_logic" / "settings.py").read_text())
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return {text for text in texts if isinstance(text, str) and text.startswith("ROLLOUT_")}
