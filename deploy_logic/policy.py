@@ -23,16 +23,12 @@ _ENDPOINT = r"^[a-zA-Z]([-a-zA-Z0-9]{1,30}[a-zA-Z0-9])$"
 
 
 def _read_duration(value: object) -> object:
-    if isinstance(value, timedelta):
-        return value
     if isinstance(value, str):
         return parse_duration(value)
     raise ValueError(f"{value!r} is not a length of time such as 90s, 10m, 1h30m or PT10M")
 
 
 def _read_rule(value: object) -> object:
-    if isinstance(value, VersionRule):
-        return value
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):

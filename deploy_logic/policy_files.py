@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from deploy_logic.errors import Complaint, PolicyError
 from deploy_logic.policy import Part, Policy
 
+_VARIANTS = frozenset({"canary", "blue-green", "all-at-once", "dict", "list"})
 _LONGEST_FILE = 100_000  # characters of a template or request: they travel in durable payloads
 
 
@@ -211,9 +212,9 @@ def _complain(
     at = node
     shown = ""
     for part in where:
-        # pydantic names the variant it tried (such as `canary`), which nobody wrote
+        # pydantic names the variant that it tried, which nobody wrote
         found = _child(at, part)
-        if found is None and shown and part in {"canary", "blue-green", "all-at-once"}:
+        if found is None and shown and part in _VARIANTS:
             continue
         shown += f"[{part}]" if isinstance(part, int) else f".{part}" if shown else str(part)
         at = found or at

@@ -6,7 +6,7 @@ roll back. So effects are waited for, in seconds, and only sleep is cut short.
 
 from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, assert_never
 
 from pydantic import ValidationError
 
@@ -162,3 +162,5 @@ class Waiting:
                 raise Stop(Phase.FAILED, reason)
             case Operation.SUPERSEDE:
                 raise Stop(Phase.SUPERSEDED, f"superseded by {request.by}: {request.reason}")
+            case _:
+                assert_never(request.operation)

@@ -185,6 +185,12 @@ WRONG: Mapping[str, tuple[str | bytes, str, tuple[int, int], str]] = {
         (5, 52),
         "not a valid JSON value",
     ),
+    "answer with an inside that JSON cannot say": (
+        probing("r, expect: {equals: {a: [1, 2026-01-01]}}"),
+        "gates[0].expect.equals.a[1]",
+        (5, 60),
+        "not a valid JSON value",
+    ),
     "weights that do not rise": (
         swapped(ONCE, "{kind: canary, steps: [{weight: 5}, {weight: 5}]}"),
         "strategy",
