@@ -184,19 +184,20 @@ def _offer_newest(
         return []
     endpoint = name_endpoint(policy.deploy.endpoint, model)
     ledger = engine.show_ledger(workspace, endpoint) or {}
-    answered = {
-        (answer["model"], answer["version"])
-        for answer in ledger.get("answers", ())
-        # with tags to hold, a no match can have become a match
-        if answer["answer"] != "no_match" or not policy.select.tags
+    last = {
+        one["version"]: one["answer"] for one in ledger.get("answers", ()) if one["model"] == model
     }
+    # with tags to hold, a no match can have become a match
+    again = {"no_match"} if policy.select.tags else set()
     offered = []
     for version in reversed(wanted):
         event = ModelRegistered(
             event_id="sweep", workspace=workspace, model=model, version=version.version
         )
+        if last.get(version.version, "") not in {"", *again}:
+            continue
         answer = match_selected(event, policy)
-        if isinstance(answer, Offer) and (model, version.version) not in answered:
+        if isinstance(answer, Offer):
             engine.offer(answer)
             offered.append(answer.rollout_id)
     return offered
