@@ -217,10 +217,11 @@ def test_two_events_with_one_id_are_two() -> None:
 
 
 def test_app_builds_the_index_once(tmp_path: Path) -> None:
-    (tmp_path / "t.yml").write_text("instance_count: 1\n")
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "t.yml").write_text("instance_count: 1\n")
     (tmp_path / "one.yaml").write_text(
         "policy: one\nselect: {model: 'glob:fraud-*'}\n"
-        "deploy: {endpoint: '{model}', template: t.yml}\nstrategy: {kind: all-at-once}\n"
+        "deploy: {endpoint: '{model}', template: t/t.yml}\nstrategy: {kind: all-at-once}\n"
     )
     settings = {"ROLLOUT_WORKSPACES": WORKSPACE, "ROLLOUT_POLICIES": str(tmp_path)}
     app = App(environment=settings, folder=tmp_path)
