@@ -191,11 +191,11 @@ def _offer_newest(
     again = {"no_match"} if policy.select.tags else set()
     offered = []
     for version in reversed(wanted):
+        if last.get(version.version, "") not in {"", *again}:
+            continue
         event = ModelRegistered(
             event_id="sweep", workspace=workspace, model=model, version=version.version
         )
-        if last.get(version.version, "") not in {"", *again}:
-            continue
         answer = match_selected(event, policy)
         if isinstance(answer, Offer):
             engine.offer(answer)
