@@ -38,7 +38,10 @@ laws: .venv/ready ## the promises, over more stories than in `make test`
 e2e: setup ## the whole product, as child processes
 	@$(PY) -m pytest tests/e2e $(ARGS)
 
+bench: setup ## the figures, as ratios to floors of the same run; ARGS="matching intake app"
+	@$(PY) -m bench $(ARGS)
+
 clean: ## what running left behind, and the environments
 	@rm -rf .venv .venv-scoring .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup run test check lint types laws e2e clean
+.PHONY: help setup run test check lint types laws e2e bench clean

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy_logic.activities import Outside
+from deploy_logic.matching import PolicyIndex
 from deploy_logic.plan import Timings
 from deploy_logic.policy_files import PolicyFiles, read_policies
 from deploy_logic.ports import Workspace
@@ -14,8 +15,6 @@ from deploy_logic.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
-
-    from deploy_logic.policy import Policy
 
 _LOG = logging.getLogger("rollout")
 # The SDK would log every request and its headers.
@@ -32,7 +31,7 @@ class App:
         for complaint in loaded.complaints:
             _LOG.error("policy refused", extra={"complaint": str(complaint)})
         self.policy_files: tuple[PolicyFiles, ...] = loaded.policies
-        self.policies: tuple[Policy, ...] = tuple(files.policy for files in loaded.policies)
+        self.policies = PolicyIndex(files.policy for files in loaded.policies)
         self.open_workspace = functools.cache(self._open_workspace)
         self.open_outside = functools.cache(self._open_outside)
 

@@ -5,6 +5,7 @@ RolloutError
 │   ├── SettingsError     an app setting
 │   ├── EventError        an Event Grid message
 │   ├── PolicyError       policy files; carries every complaint
+│   ├── PatternError      a name pattern; marks the place
 │   └── VersionRuleError  a version rule; marks the place
 ├── OperationError        what was asked is not possible now, or not for this person
 └── WorkspaceError        Azure did not do as asked, and asking again will not help
@@ -65,6 +66,17 @@ class VersionRuleError(InputError):
         """Mark the place, counted in characters from 0."""
         super().__init__(f"{rule!r}: {expected}\n  {rule}\n  {' ' * position}^")
         self.rule = rule
+        self.position = position
+        self.expected = expected
+
+
+class PatternError(InputError):
+    """A name pattern that does not parse; the message shows it with a marker."""
+
+    def __init__(self, pattern: str, position: int, expected: str) -> None:
+        """Mark the place, counted in characters from 0."""
+        super().__init__(f"{pattern!r}: {expected}\n  {pattern}\n  {' ' * position}^")
+        self.pattern = pattern
         self.position = position
         self.expected = expected
 

@@ -1,17 +1,25 @@
-"""Step 2 of 5: an event and the policies give one answer per policy, each with its reason. Pure.
+"""Step 2 of 5: an event and the policies give matches and no matches, each with its reason. Pure.
 
-Tags are not looked at here: they are read back from the workspace, as they hold when it counts.
+People are answered by every policy; the trigger asks a PolicyIndex, which costs what the matches
+cost. Tags are not looked at here: they are read back from the workspace, as they hold when it
+counts.
 """
 
+import functools
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from deploy_logic.errors import PatternError
 from deploy_logic.event import ModelRegistered
+from deploy_logic.pattern import NamePattern, PatternKind, PatternSet, parse_name_pattern
 from deploy_logic.policy import Policy
 
+MODEL_PLACEHOLDER = "{model}"  # in deploy.endpoint: an endpoint for each model of a pattern
 _LONGEST_SLUG = 60  # with hash and attempt well inside the 100 characters an instance id may have
+# https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas
+_ENDPOINT = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{1,30}[a-zA-Z0-9]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +47,48 @@ class NoMatch:
     reason: str
 
 
+class PolicyIndex:
+    """Policies by the models they select: exact names in a dictionary, patterns combined.
+
+    Iterating gives the policies in the order they came.
+    """
+
+    def __init__(self, policies: Iterable[Policy]) -> None:
+        """Parse every name once; a pattern that does not parse selects nothing."""
+        self._policies = tuple(policies)
+        self._exact: dict[str, list[int]] = {}
+        self._numbers: list[int] = []  # of the policies that the patterns belong to
+        patterns: list[NamePattern] = []
+        for number, policy in enumerate(self._policies):
+            pattern = read_pattern(policy.select.model)
+            if isinstance(pattern, PatternError):
+                continue
+            if pattern.kind is PatternKind.EXACT:
+                self._exact.setdefault(pattern.text, []).append(number)
+            else:
+                self._numbers.append(number)
+                patterns.append(pattern)
+        self._patterns = PatternSet(patterns)
+
+    def __iter__(self) -> Iterator[Policy]:
+        """Give every policy, in the order they came."""
+        return iter(self._policies)
+
+    def __len__(self) -> int:
+        """Return how many policies there are."""
+        return len(self._policies)
+
+    def select(self, model: str) -> tuple[Policy, ...]:
+        """Return the policies that select models of that name, in the order they came."""
+        by_pattern = [self._numbers[found] for found in self._patterns.find(model)]
+        numbers = sorted([*self._exact.get(model, ()), *by_pattern])
+        return tuple(self._policies[number] for number in numbers)
+
+    def match(self, event: ModelRegistered) -> tuple[Offer | NoMatch, ...]:
+        """Return the answers of the policies that select the event's model, and of no others."""
+        return tuple(match_selected(event, policy) for policy in self.select(event.model))
+
+
 def match_policies(
     event: ModelRegistered, policies: Iterable[Policy]
 ) -> tuple[Offer | NoMatch, ...]:
@@ -47,20 +97,53 @@ def match_policies(
 
 
 def _match(event: ModelRegistered, policy: Policy) -> Offer | NoMatch:
-    select = policy.select
-    if event.model != select.model:
-        return NoMatch(
-            policy=policy.policy, reason=f"model {event.model!r} is not {select.model!r}"
-        )
-    refusal = select.version.refuses(event.version)
+    pattern = read_pattern(policy.select.model)
+    if isinstance(pattern, PatternError):
+        reason = f"select.model {pattern.pattern!r} selects nothing: {pattern.expected}"
+        return NoMatch(policy=policy.policy, reason=reason)
+    refusal = pattern.refuses(event.model)
+    if refusal:
+        return NoMatch(policy=policy.policy, reason=refusal)
+    return match_selected(event, policy)
+
+
+def match_selected(event: ModelRegistered, policy: Policy) -> Offer | NoMatch:
+    """Return the answer of a policy whose name pattern matches already."""
+    refusal = policy.select.version.refuses(event.version)
+    refusal = refusal or _refuse_endpoint(policy.deploy.endpoint, event.model)
     if refusal:
         return NoMatch(policy=policy.policy, reason=refusal)
     return make_offer(event, policy)
 
 
+@functools.lru_cache(maxsize=1024)  # every event and every sweep asks for the same few
+def read_pattern(text: str) -> NamePattern | PatternError:
+    """Return the parsed pattern, or what is wrong with it."""
+    try:
+        return parse_name_pattern(text)
+    except PatternError as error:
+        return error
+
+
+def name_endpoint(written: str, model: str) -> str:
+    """Return the endpoint for a model: as the policy writes it, with the model's name filled in."""
+    return written.replace(MODEL_PLACEHOLDER, model)
+
+
+def _refuse_endpoint(written: str, model: str) -> str:
+    """Return why the model cannot have an endpoint of its own, or nothing when it can."""
+    endpoint = name_endpoint(written, model)
+    if endpoint == written or _ENDPOINT.fullmatch(endpoint):
+        return ""
+    return (
+        f"endpoint {endpoint!r} (from {written!r}) cannot be the name of one: 3 to 32 letters, "
+        "digits and dashes, a letter first and no dash last"
+    )
+
+
 def make_offer(event: ModelRegistered, policy: Policy) -> Offer:
     """Return what to ask of the ledger of the policy's endpoint."""
-    endpoint = policy.deploy.endpoint
+    endpoint = name_endpoint(policy.deploy.endpoint, event.model)
     return Offer(
         rollout_id=make_rollout_id(event.workspace, endpoint, event.model, event.version),
         workspace=event.workspace,

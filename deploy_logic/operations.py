@@ -8,10 +8,18 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from deploy_logic.codec import Json, decode
-from deploy_logic.errors import EventError, OperationError, WorkspaceError
+from deploy_logic.errors import EventError, OperationError, PatternError, WorkspaceError
 from deploy_logic.event import Ignored, ModelRegistered, read_event
 from deploy_logic.ledger import Ledger
-from deploy_logic.matching import NoMatch, make_offer, match_policies
+from deploy_logic.matching import (
+    NoMatch,
+    Offer,
+    PolicyIndex,
+    match_selected,
+    name_endpoint,
+    read_pattern,
+)
+from deploy_logic.pattern import PatternKind
 from deploy_logic.plan import ModelVersion
 from deploy_logic.policy import Policy
 from deploy_logic.ports import Engine, Workspace
@@ -30,7 +38,7 @@ def handle_event(
     """Offer the registered version to the ledger of every policy that matches.
 
     Returns the ids of what was offered. A bad event is recorded and answered, never raised:
-    Event Grid would send it again for a day.
+    Event Grid would send it again for a day. Many policies come as a PolicyIndex.
     """
     try:
         event = read_event(text, workspaces=settings.workspaces)
@@ -40,13 +48,18 @@ def handle_event(
     if isinstance(event, Ignored):
         _LOG.info("event ignored", extra={"event_id": event.event_id, "reason": event.reason})
         return []
-    return _offer_all(event, policies, engine)
+    index = policies if isinstance(policies, PolicyIndex) else PolicyIndex(policies)
+    return _offer_all(event, index, engine)
 
 
-def _offer_all(event: ModelRegistered, policies: Iterable[Policy], engine: Engine) -> list[str]:
+def _offer_all(event: ModelRegistered, index: PolicyIndex, engine: Engine) -> list[str]:
+    fixed = {"event_id": event.event_id, "model": event.model, "version": event.version}
+    answers = index.match(event)
+    if not answers:
+        reason = f"none of {len(index)} policies selects model {event.model!r}"
+        _LOG.info("no match", extra={**fixed, "reason": reason})
     offered = []
-    for answer in match_policies(event, policies):
-        fixed = {"event_id": event.event_id, "model": event.model, "version": event.version}
+    for answer in answers:
         if isinstance(answer, NoMatch):
             extra = {**fixed, "policy": answer.policy, "reason": answer.reason}
             _LOG.info("no match", extra=extra)
@@ -104,7 +117,7 @@ def abort(engine: Engine, rollout_id: str, *, by: str, reason: str) -> Json:
 def sweep(
     *,
     settings: Settings,
-    policies: Sequence[Policy],
+    policies: Iterable[Policy],
     engine: Engine,
     open_workspace: Callable[[str], Workspace],
 ) -> Json:
@@ -117,10 +130,12 @@ def sweep(
     buried = _bury_lost(engine, now)
     offered: list[str] = []
     for workspace_id in settings.workspaces:
-        workspace = open_workspace(workspace_id)
+        registry = _Registry(open_workspace(workspace_id), now - settings.sweep_look_back)
         for policy in policies:
             try:
-                offered += _offer_newest(workspace_id, workspace, policy, engine, settings, now)
+                for model in registry.find_models(policy.select.model):
+                    young = registry.find_young(model)
+                    offered += _offer_newest(workspace_id, model, young, policy, engine)
             except WorkspaceError as error:  # the next sweep asks again; the others go on
                 extra = {"policy": policy.policy, "reason": str(error)}
                 _LOG.warning("sweep could not look", extra=extra)
@@ -128,43 +143,68 @@ def sweep(
     return {"offered": offered, "buried": buried}
 
 
+class _Registry:
+    """What one workspace has registered; each thing is asked once in a sweep, failures again."""
+
+    def __init__(self, workspace: Workspace, since: datetime) -> None:
+        self._workspace = workspace
+        self._since = since
+        self._models: tuple[str, ...] | None = None
+        self._young: dict[str, list[ModelVersion]] = {}
+
+    def find_models(self, written: str) -> list[str]:
+        """Return the models that the policy selects: its own, or those that match its pattern."""
+        pattern = read_pattern(written)
+        if isinstance(pattern, PatternError):
+            return []
+        if pattern.kind is PatternKind.EXACT:
+            return [pattern.text]
+        if self._models is None:
+            self._models = self._workspace.list_models()
+        return [model for model in self._models if pattern.matches(model)]
+
+    def find_young(self, model: str) -> list[ModelVersion]:
+        """Return the versions of the model that the look-back allows, newest first."""
+        if model not in self._young:
+            found = self._workspace.list_model_versions(model, newest=_NEWEST)
+            self._young[model] = [
+                one for one in found if one.created and one.created >= self._since
+            ]
+        return self._young[model]
+
+
 def _offer_newest(
-    workspace_id: str,
-    workspace: Workspace,
-    policy: Policy,
-    engine: Engine,
-    settings: Settings,
-    now: datetime,
+    workspace: str, model: str, young: list[ModelVersion], policy: Policy, engine: Engine
 ) -> list[str]:
     """Offer what the ledger has no answer for, oldest first, as the events would have come."""
-    ledger = engine.show_ledger(workspace_id, policy.deploy.endpoint) or {}
-    answers = ledger.get("answers", ())
-    found = workspace.list_model_versions(policy.select.model, newest=_NEWEST)
-    young = [one for one in found if one.created and now - one.created <= settings.sweep_look_back]
     wanted = [one for one in young if _is_selected(one, policy)]
     # The newest alone, unless the policy takes all in order: the others would be overtaken.
+    wanted = wanted if policy.on_new_version == "queue" else wanted[:1]
+    if not wanted:
+        return []
+    endpoint = name_endpoint(policy.deploy.endpoint, model)
+    ledger = engine.show_ledger(workspace, endpoint) or {}
+    answers = ledger.get("answers", ())
     offered = []
-    for version in reversed(wanted if policy.on_new_version == "queue" else wanted[:1]):
-        if _is_answered(answers, policy, version.version):
+    for version in reversed(wanted):
+        if _is_answered(answers, policy, model, version.version):
             continue
         event = ModelRegistered(
-            event_id="sweep",
-            workspace=workspace_id,
-            model=policy.select.model,
-            version=version.version,
+            event_id="sweep", workspace=workspace, model=model, version=version.version
         )
-        offer = make_offer(event, policy)
-        engine.offer(offer)
-        offered.append(offer.rollout_id)
+        answer = match_selected(event, policy)
+        if isinstance(answer, Offer):
+            engine.offer(answer)
+            offered.append(answer.rollout_id)
     return offered
 
 
-def _is_answered(answers: Sequence[Json], policy: Policy, version: str) -> bool:
+def _is_answered(answers: Sequence[Json], policy: Policy, model: str, version: str) -> bool:
     """Whether the ledger has said all that it has to say about the version.
 
     A no match can have been for its tags, which hold now; a second one has another reason.
     """
-    key = (policy.select.model, version)
+    key = (model, version)
     said = [one["answer"] for one in answers if (one["model"], one["version"]) == key]
     if policy.select.tags and said[-1:] == ["no_match"]:
         return said.count("no_match") > 1

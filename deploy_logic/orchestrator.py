@@ -23,7 +23,7 @@ from deploy_logic.waiting import Stop, Waiting
 
 type Story[T] = Generator[Waitable, Any, T]
 
-_PROBE_ATTEMPTS = 3  # when the candidate could not be asked at all
+PROBE_ATTEMPTS = 3  # when the candidate could not be asked at all
 _LOOK_PATIENCE = timedelta(hours=1)
 _ROLL_BACK_PATIENCE = timedelta(hours=2)  # Azure may be out of order for a while
 
@@ -152,7 +152,7 @@ def take(waiting: Waiting, diary: Diary, plan: Plan, step: Step) -> Story[None]:
 def probe(waiting: Waiting, diary: Diary, plan: Plan, step: Probe) -> Story[None]:
     """Call the candidate directly; it goes on only if the answer is what the policy expects."""
     payload = {**_brief(plan, plan.candidate), "body": step.body}
-    for attempt in range(1, _PROBE_ATTEMPTS + 1):
+    for attempt in range(1, PROBE_ATTEMPTS + 1):
         seen = yield from waiting.ask("probe", payload, within=plan.timings.shift_deadline)
         waiting.heed()
         judged = judge_probe(step.name, step.expect, decode(Answer, seen["answer"]))
@@ -162,7 +162,7 @@ def probe(waiting: Waiting, diary: Diary, plan: Plan, step: Probe) -> Story[None
         if judged.verdict is Verdict.FAIL:
             raise Stop(Phase.FAILED, judged.reason)
         yield from waiting.rest(plan.timings.poll_interval)
-    raise Stop(Phase.ERRORED, f"{judged.reason} ({_PROBE_ATTEMPTS} times)")
+    raise Stop(Phase.ERRORED, f"{judged.reason} ({PROBE_ATTEMPTS} times)")
 
 
 def shift(waiting: Waiting, diary: Diary, plan: Plan, weights: Mapping[str, int]) -> Story[None]:

@@ -19,7 +19,11 @@ from deploy_logic.errors import VersionRuleError
 from deploy_logic.version_rule import VersionRule, parse_version_rule, print_version_rule
 
 _NAME = r"^[a-zA-Z][-a-zA-Z0-9]{1,62}[a-zA-Z0-9]$"
-_ENDPOINT = r"^[a-zA-Z]([-a-zA-Z0-9]{1,30}[a-zA-Z0-9])$"
+# As Azure names endpoints; or with {model} in it, when every model of a pattern has its own.
+_ENDPOINT = (
+    r"^([a-zA-Z][-a-zA-Z0-9]{1,30}[a-zA-Z0-9]"
+    r"|([a-zA-Z][-a-zA-Z0-9]{0,28})?\{model\}([-a-zA-Z0-9]{0,28}[a-zA-Z0-9])?)$"
+)
 
 
 def _read_duration(value: object) -> object:

@@ -88,6 +88,10 @@ class FakeWorkspace:
         self._enter("get_model_version")
         return self.models.get((model, version))
 
+    def list_models(self) -> tuple[str, ...]:
+        self._enter("list_models")
+        return tuple(dict.fromkeys(name for name, _ in self.models))
+
     def list_model_versions(self, model: str, *, newest: int) -> tuple[ModelVersion, ...]:
         self._enter("list_model_versions")
         found = [one for (name, _), one in self.models.items() if name == model]

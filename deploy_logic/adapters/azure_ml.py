@@ -50,6 +50,15 @@ class AzureMl:
         found = self._arm.get(f"/models/{quote(model)}/versions/{quote(version)}")
         return None if found is None else _model_version(found)
 
+    def list_models(self) -> tuple[str, ...]:
+        """Return the name of every model that is not archived, page after page."""
+        found = self._arm.get("/models", listViewType="ActiveOnly") or {}
+        names = [one["name"] for one in found.get("value", ())]
+        while found.get("nextLink"):
+            found = self._arm.get_url(found["nextLink"]) or {}
+            names += [one["name"] for one in found.get("value", ())]
+        return tuple(names)
+
     def list_model_versions(self, model: str, *, newest: int) -> tuple[ModelVersion, ...]:
         """Return the versions registered last, newest first, archived ones left out."""
         path = f"/models/{quote(model)}/versions"

@@ -1,0 +1,170 @@
+"""A plan as dated acts: what is written when, and between which times each of them ends. Pure.
+
+Times count from the start of the rollout. Earliest: Azure takes no time. Latest: it takes all that
+the settings allow, and the plan's deadline cuts everything before promotion is complete.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from typing import Any
+
+from deploy_logic.codec import encode
+from deploy_logic.duration import print_duration
+from deploy_logic.orchestrator import PROBE_ATTEMPTS
+from deploy_logic.plan import Bake, Plan, Probe, Shift, Step
+
+type Json = dict[str, Any]
+
+_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+_ALL_WEIGHT = 100
+_NOTHING = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One thing that the rollout does, and how long it may take."""
+
+    kind: str
+    text: str
+    weight: int  # of the candidate, afterwards
+    bake: timedelta | None = None
+    gates: tuple[str, ...] = ()
+    approvals: tuple[str, ...] = ()
+    writes: tuple[Json, ...] = ()
+    least: timedelta = _NOTHING
+    most: timedelta = _NOTHING
+    is_cut_by_deadline: bool = True
+    details: Json = field(default_factory=dict)  # of a kind of step that is not known here
+
+
+def schedule(plan: Plan) -> Json:
+    """Return the steps with their times, and every write with the earliest moment it can come."""
+    steps: list[Json] = []
+    writes: list[Json] = []
+    earliest = latest = _NOTHING
+    for number, act in enumerate(_acts(plan), 1):
+        writes += [{"step": number, **moment("at_earliest", earliest), **w} for w in act.writes]
+        earliest, latest = earliest + act.least, latest + act.most
+        if act.is_cut_by_deadline:
+            latest = min(latest, plan.deadline)
+        steps.append(
+            {
+                "number": number,
+                "kind": act.kind,
+                "text": act.text,
+                "weight": act.weight,
+                "bake": None if act.bake is None else print_iso(act.bake),
+                "gates": list(act.gates),
+                "approvals": list(act.approvals),
+                "writes": [write["write"] for write in act.writes],
+                **moment("earliest_end", earliest),
+                **moment("latest_end", latest),
+                "details": act.details,
+            }
+        )
+    ends = {**moment("earliest_end", earliest), **moment("latest_end", latest)}
+    return {"steps": steps, "writes": writes, **ends}
+
+
+def moment(key: str, length: timedelta) -> Json:
+    """Return a length of time twice: in ISO 8601, and in words."""
+    return {key: print_iso(length), f"{key}_words": print_words(length)}
+
+
+def print_iso(length: timedelta) -> str:
+    """Return the length in ISO 8601, such as PT1H30M."""
+    written = print_duration(length)
+    if written.startswith("P"):
+        return written
+    days, has_days, rest = written.upper().partition("D")
+    if not has_days:
+        return f"PT{written.upper()}"
+    return f"P{days}D" + (f"T{rest}" if rest else "")
+
+
+def print_words(length: timedelta) -> str:
+    """Return the length as people say it, such as 1 hour 30 minutes."""
+    rest = round(length.total_seconds())
+    parts = []
+    for size, unit in _UNITS:
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {unit}" + ("s" if count > 1 else ""))
+    return " ".join(parts) or "at once"
+
+
+def _acts(plan: Plan) -> Iterator[Act]:
+    """Give everything that orchestrator.roll_out does when all goes well, in its order."""
+    create, timings = plan.timings.creation_deadline, plan.timings
+    if plan.creation.endpoint_template:
+        write = {"write": "create_endpoint", "name": plan.endpoint}
+        text = f"create endpoint {plan.endpoint!r} from the policy's template"
+        yield Act(kind="create_endpoint", text=text, weight=0, writes=(write,), most=create)
+    write = {"write": "create_deployment", "name": plan.candidate}
+    text = f"create candidate {plan.candidate!r} at weight 0"
+    yield Act(kind="create_candidate", text=text, weight=0, writes=(write,), most=create)
+    weight = 0
+    for step in (*plan.steps, *plan.promotion):
+        act = _act(plan, step, weight)
+        weight = act.weight
+        yield act
+    if isinstance(plan.promotion[-1], Bake):
+        text = "read the weights back once more"
+        yield Act(kind="read_back", text=text, weight=weight, most=timings.shift_deadline)
+    if plan.stable:
+        write = {"write": "delete_deployment", "name": plan.stable}
+        text = f"retire {plan.stable!r}, which has weight 0"
+        yield Act(
+            kind="retire",
+            text=text,
+            weight=weight,
+            writes=(write,),
+            most=create,
+            is_cut_by_deadline=False,
+        )
+
+
+def _act(plan: Plan, step: Step, weight: int) -> Act:
+    timings = plan.timings
+    if isinstance(step, Shift):
+        rest = {plan.stable: _ALL_WEIGHT - step.weight} if plan.stable else {}
+        weights = {**rest, plan.candidate: step.weight}
+        return Act(
+            kind=step.kind,
+            text="weights " + ", ".join(f"{name} {value}" for name, value in weights.items()),
+            weight=step.weight,
+            writes=({"write": "set_traffic", "name": plan.endpoint, "weights": weights},),
+            most=timings.shift_deadline,
+        )
+    if isinstance(step, Bake):
+        text = f"bake for {print_words(step.length)} at weight {weight}"
+        length = step.length
+        return Act(kind=step.kind, text=text, weight=weight, bake=length, least=length, most=length)
+    if isinstance(step, Probe):
+        most = (timings.shift_deadline + timings.poll_interval) * PROBE_ATTEMPTS
+        text = f"call {plan.candidate!r} directly: {step.name}"
+        return Act(kind=step.kind, text=text, weight=weight, gates=(step.name,), most=most)
+    return _unknown(plan, step, weight)
+
+
+def _unknown(plan: Plan, step: Any, weight: int) -> Act:  # noqa: ANN401 - not known here
+    """Show a kind of step that this command does not know, as it is.
+
+    What is called length or bake passes in any case; every other length is what it may take.
+    """
+    named = {one.name: getattr(step, one.name) for one in fields(step)}
+    lengths = {name: value for name, value in named.items() if isinstance(value, timedelta)}
+    bake = lengths.pop("length", None) or lengths.pop("bake", None)
+    kind = str(named.get("kind", type(step).__name__.lower()))
+    waits = bake or _NOTHING
+    return Act(
+        kind=kind,
+        text=f"{kind} {named.get('name', '')}".strip(),
+        weight=weight,
+        bake=bake,
+        approvals=(kind,) if "approvers" in named else (),
+        least=waits,
+        most=waits + sum(lengths.values(), _NOTHING) if lengths else plan.deadline,
+        details=encode(step),
+    )
