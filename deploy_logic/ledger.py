@@ -25,6 +25,7 @@ class Ended:
     phase: Phase
     reason: str
     at: datetime
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,7 @@ def offer(ledger: Ledger, asked: Offer, *, at: datetime) -> Decision:
     refusal = _refuse(ledger, asked)
     if refusal is not None:
         return Decision(ledger=_record(ledger, asked, at, *refusal))
+    asked = _name_look(ledger, asked)
     running = ledger.running
     if running is None:
         ledger = replace(ledger, running=asked, is_stopping=False)
@@ -137,11 +139,12 @@ def _refuse(ledger: Ledger, asked: Offer) -> tuple[str, str] | None:
     The order of the questions is the order of trust: in flight, remembered, newer.
     """
     known = [ledger.running, *ledger.waiting]
-    if any(one is not None and one.rollout_id == asked.rollout_id for one in known):
-        return "duplicate", f"{asked.rollout_id} is in flight or waiting"
+    same = next((one for one in known if one is not None and _is_same(one, asked)), None)
+    if same is not None:
+        return "duplicate", f"{same.rollout_id} is in flight or waiting"
     for past in reversed(ledger.ended):
         # A version that was no match when it was looked at may match now: it was never rolled out.
-        if past.rollout_id == asked.rollout_id and past.phase is not Phase.NO_MATCH:
+        if _is_same(past, asked) and past.phase is not Phase.NO_MATCH:
             if past.phase is Phase.SUCCEEDED or past.phase is Phase.SUPERSEDED:
                 return "duplicate", f"{past.rollout_id} ended as {past.phase}"
             return "quarantined", f"{past.rollout_id} ended as {past.phase}: {past.reason}"
@@ -158,6 +161,20 @@ def _refuse(ledger: Ledger, asked: Offer) -> tuple[str, str] | None:
     return ("older", f"no match: {older}") if older else None
 
 
+def _is_same(one: Offer | Ended, asked: Offer) -> bool:
+    """Whether both are the same attempt at the same model version."""
+    return (one.model, one.version, one.attempt) == (asked.model, asked.version, asked.attempt)
+
+
+def _name_look(ledger: Ledger, asked: Offer) -> Offer:
+    """Return the offer with a rollout id of its own after each look that was no match.
+
+    What an engine does with an instance id that is over already depends on the engine.
+    """
+    looks = sum(1 for past in ledger.ended if _is_same(past, asked))
+    return replace(asked, rollout_id=f"{asked.rollout_id}-look{looks + 1}") if looks else asked
+
+
 def _drop_waiting(ledger: Ledger, asked: Offer, at: datetime) -> Ledger:
     for dropped in ledger.waiting:
         ledger = _remember(
@@ -166,6 +183,7 @@ def _drop_waiting(ledger: Ledger, asked: Offer, at: datetime) -> Ledger:
                 rollout_id=dropped.rollout_id,
                 model=dropped.model,
                 version=dropped.version,
+                attempt=dropped.attempt,
                 phase=Phase.SUPERSEDED,
                 reason=f"version {asked.version} came before its turn",
                 at=at,

@@ -242,6 +242,7 @@ def _ended(rollout: Rollout) -> Ended:
         rollout_id=rollout.rollout_id,
         model=rollout.model,
         version=rollout.version,
+        attempt=rollout.attempt,
         phase=rollout.phase,
         reason=rollout.reason,
         at=rollout.ended or rollout.started,

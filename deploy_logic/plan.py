@@ -215,7 +215,7 @@ def _refuse_newer(offer: Offer, policy: Policy, sight: Sight) -> str:
 
     A policy that takes all in order, and a person who asked for this one, are not overtaken.
     """
-    if policy.on_new_version == "queue" or offer.requested_by or offer.attempt > 1:
+    if policy.on_new_version == "queue" or offer.requested_by:
         return ""
     rule = policy.select.version
     for other in sight.registered:

@@ -23,6 +23,7 @@ def ended(of: Offer, phase: Phase = Phase.SUCCEEDED, reason: str = "so it went")
         rollout_id=of.rollout_id,
         model=of.model,
         version=of.version,
+        attempt=of.attempt,
         phase=phase,
         reason=reason,
         at=LATER,
@@ -110,7 +111,6 @@ STARTS = {
     "newer than the stable": (past(asked("7"), Phase.SUCCEEDED), asked("8")),
     "newer than one that failed": (past(asked("7"), Phase.FAILED), asked("8")),
     "older than one that failed": (past(asked("8"), Phase.FAILED), asked("7")),
-    "it was no match when it was looked at": (past(asked("7"), Phase.NO_MATCH), asked("7")),
     "another model is the stable": (
         past(asked("8"), Phase.SUCCEEDED), asked("7", model="churn", rollout_id="c-7"),
     ),
@@ -128,6 +128,18 @@ def test_starts_when(what: str) -> None:
     assert decision.actions == (Start(offer=one),)
     assert decision.ledger.running == one
     assert last(decision) == ("started", "nothing else runs on the endpoint")
+
+
+def test_look_after_one_that_was_no_match_has_a_rollout_id_of_its_own() -> None:
+    book = past(asked("7"), Phase.NO_MATCH)
+    for look in ("look2", "look3"):
+        decision = offer(book, asked("7"), at=LATER)
+        running = decision.ledger.running
+        assert running == asked("7", rollout_id=f"{R7}-{look}")
+        assert decision.actions == (Start(offer=running),)
+        again = offer(decision.ledger, asked("7"), at=LATER)
+        assert last(again) == ("duplicate", f"{R7}-{look} is in flight or waiting")
+        book = finish(decision.ledger, ended(running, Phase.NO_MATCH)).ledger
 
 
 def test_every_answer_is_kept_with_what_was_offered() -> None:

@@ -266,7 +266,7 @@ def test_nineteen_deployments_leave_room() -> None:
     [
         (a_policy(on_new_version="queue"), (a_version("8"),), {}),
         (CANARY, (a_version("8"),), {"requested_by": "ann"}),
-        (CANARY, (a_version("8"),), {"attempt": 2}),
+        (CANARY, (a_version("8"),), {"attempt": 2, "requested_by": "ann"}),
         (PINNED, (a_version("8"),), {}),
         (CANARY, (a_version("8", is_archived=True), a_version("7"), a_version("6")), {}),
         (TAGGED, (a_version("8", tags={"stage": "test"}),), {}),

@@ -4,6 +4,7 @@ It drives the generators of `roll_out` themselves, no engine, and records violat
 after everything has ended.
 """
 
+import collections
 import functools
 import heapq
 import itertools
@@ -161,10 +162,9 @@ class World:
             open_workspace=lambda _id: self.workspace, policies=lambda: policies, timings=TIMINGS
         )
         self.delay = delay  # seconds that an activity takes
-        self.at_activity: dict[
-            int, list[Callable[[], None]]
-        ] = {}  # what happens while the n-th runs
-        self._activities = 0
+        # what happens while the n-th call of an activity runs; of any, when the name is empty
+        self.at_activity: dict[tuple[str, int], list[Callable[[], None]]] = {}
+        self._called: collections.Counter[str] = collections.Counter()
         self.crashes: Callable[[str], bool] = lambda _activity: False
         self.ledgers: dict[str, Ledger] = {}
         self.runs: list[Run] = []
@@ -245,9 +245,10 @@ class World:
                 outcome = ("raised", RuntimeError(str(error)))
             context.complete(task, outcome)
 
-        self._activities += 1
-        for meanwhile in self.at_activity.get(self._activities, ()):
-            self.after(timedelta(milliseconds=1), meanwhile)
+        for called in ("", name):
+            self._called[called] += 1
+            for meanwhile in self.at_activity.get((called, self._called[called]), ()):
+                self.after(timedelta(milliseconds=1), meanwhile)
         self.after(timedelta(seconds=self.delay()), act)
 
     def _resume_all(self) -> None:

@@ -166,6 +166,7 @@ class DurableEngine:
             rollout_id=offer.rollout_id,
             model=offer.model,
             version=offer.version,
+            attempt=offer.attempt,
             phase=phase if phase.is_over else Phase.ERRORED,
             reason=shown.get("reason", "") if phase.is_over else reason,
             at=datetime.now(UTC),

@@ -14,7 +14,7 @@ from deploy_logic.policy import Policy
 from deploy_logic.rollout import Operation, Phase, Request
 from tests.builders import a_policy, an_offer, policy_files
 from tests.fakes import FakeEndpoint, out_of_order
-from tests.world import World, replay
+from tests.world import Run, World, replay
 
 KINDS = ("good", "bad answer", "does not start", "no quota", "never ready")
 
@@ -45,7 +45,7 @@ class Tale:
     policy: Policy
     has_stable: bool
     arrivals: tuple[Arrival, ...]
-    asked: tuple[tuple[str, int, str], ...]  # at which second or activity; abort or nonsense
+    asked: tuple[tuple[str, int, str], ...]  # second or activity, which, abort or nonsense
     troubles: tuple[Trouble, ...]
     crashes: int  # percent of activities whose answer is lost
     slow: int  # percent of effects that take minutes
@@ -100,7 +100,8 @@ def tales(draw: st.DrawFn, *, most_versions: int = 4, with_people: bool = True) 
     what = st.sampled_from(["abort", "nonsense"])
     operations = st.one_of(
         st.tuples(st.just("second"), st.integers(0, _DAY // 4), what),
-        st.tuples(st.just("activity"), st.integers(1, 60), what),
+        st.tuples(st.just(""), st.integers(1, 60), what),
+        st.tuples(st.sampled_from(["create_candidate", "shift"]), st.integers(1, 4), what),
     )
     asked = draw(st.lists(operations, max_size=3)) if with_people else []
     return Tale(
@@ -110,7 +111,7 @@ def tales(draw: st.DrawFn, *, most_versions: int = 4, with_people: bool = True) 
         asked=tuple(asked),
         troubles=tuple(draw(st.lists(troubles(), max_size=4))),
         crashes=draw(st.sampled_from([0, 0, 20])),
-        slow=draw(st.sampled_from([0, 0, 30])),
+        slow=draw(st.sampled_from([0, 0, 30, 60])),
         seed=draw(st.integers(0, 2**16)),
     )
 
@@ -121,7 +122,7 @@ def tell(tale: Tale) -> World:
 
     def delay() -> float:
         if chance.randrange(100) < tale.slow:
-            return chance.uniform(30, 240)
+            return chance.uniform(5, 240)
         return chance.uniform(0.01, 3)
 
     world = World([policy_files(tale.policy)], delay=delay)
@@ -146,7 +147,7 @@ def tell(tale: Tale) -> World:
         if kind == "second":
             world.after(timedelta(seconds=number), partial(_ask, world, what))
         else:
-            world.at_activity.setdefault(number, []).append(partial(_ask, world, what))
+            world.at_activity.setdefault((kind, number), []).append(partial(_ask, world, what))
     world.run()
     return world
 
@@ -206,4 +207,16 @@ def _judge_ends(world: World) -> list[str]:
             broken.append(f"P8: succeeded with weights {nonzero}, really {seen}")
         if phase in {Phase.FAILED, Phase.SUPERSEDED} and (nonzero != stable or seen != stable):
             broken.append(f"P5: {phase} with weights {nonzero}, really {seen}")
+        left = _left_behind(world, run)
+        told = any("an operator must" in entry["text"] for entry in result["timeline"])
+        if phase in {Phase.FAILED, Phase.SUPERSEDED} and left and not told:
+            broken.append(f"P5: {phase}, and {left} is left behind")
     return broken
+
+
+def _left_behind(world: World, run: Run) -> list[str]:
+    """Return the deployments of a rollout that are there after everything has ended."""
+    world.workspace.settled_weights(run.offer.endpoint)  # lets a deletion that is over be seen
+    endpoint = world.workspace.endpoints[run.offer.endpoint]
+    ours = run.offer.rollout_id
+    return [name for name, one in endpoint.deployments.items() if one.rollout_id == ours]
