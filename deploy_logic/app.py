@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
 _LOG = logging.getLogger("rollout")
-# The SDK would log every request and its headers.
-logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
+# The SDKs would log every request with its headers, and three lines for every token.
+for _chatty in ("azure.core.pipeline.policies.http_logging_policy", "azure.identity"):
+    logging.getLogger(_chatty).setLevel(logging.WARNING)
 
 
 class App:

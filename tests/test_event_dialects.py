@@ -316,3 +316,16 @@ def test_one_bad_event_of_an_array_harms_no_other() -> None:
     with pytest.raises(EventError, match="'id' twice"):
         read_body(bad, workspaces=None)
     assert isinstance(read_body(good, workspaces=None), ModelRegistered)
+
+
+def test_tags_that_are_nested_too_deeply_are_refused() -> None:
+    deep: list[object] = []
+    for _ in range(200_000):
+        deep = [deep]
+    body = {
+        "eventType": "Microsoft.MachineLearningServices.ModelRegistered",
+        "topic": WORKSPACE,
+        "data": {"modelName": "fraud", "modelVersion": "7", "modelTags": {"stage": deep}},
+    }
+    with pytest.raises(EventError, match="nested too deeply"):
+        read_body(body, workspaces=[WORKSPACE])
