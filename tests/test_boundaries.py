@@ -27,6 +27,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "policy": frozenset({"pydantic"}),
     "policy_files": frozenset({"pydantic", "pydantic_core", "yaml"}),
     "matching": frozenset(),
+    "step": frozenset(),
     "plan": frozenset(),
     "gate": frozenset(),
     "rollout": frozenset(),
