@@ -1,4 +1,4 @@
-"""Step 3 of 5: what a plan consists of: one small record per thing to do, to watch or to ask. Pure."""
+"""Step 3 of 5: what a plan consists of: one record per thing to do, to watch or to ask. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
