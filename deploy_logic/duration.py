@@ -1,11 +1,11 @@
-"""Lengths of time as people write them: `90s`, `10m`, `1h30m`, `2d`, or ISO 8601. Pure."""
+"""Lengths of time as people write them: `500ms`, `90s`, `10m`, `1h30m`, `2d`, or ISO 8601. Pure."""
 
 import re
 from datetime import timedelta
 
-EXPECTED = "a length of time such as 90s, 10m, 1h30m, 2d or PT10M"
+EXPECTED = "a length of time such as 500ms, 90s, 10m, 1h30m, 2d or PT10M"
 
-_PLAIN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+_PLAIN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
 _ISO = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d{1,6})?)S)?)?", re.ASCII)
 _LONGEST = timedelta(days=365)
 
@@ -16,15 +16,17 @@ def parse_duration(text: str) -> timedelta:
     found = _PLAIN.fullmatch(written) or _ISO.fullmatch(written.upper())
     if found is None or not any(found.groups()):
         raise ValueError(f"{text!r} is not {EXPECTED}")
-    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    sizes = [float(part or 0) for part in found.groups()]
+    days, hours, minutes, seconds, milliseconds = (*sizes, 0.0)[:5]
+    seconds += milliseconds / 1000
     if days + hours / 24 + minutes / 1440 + seconds / 86400 > _LONGEST.days:
         raise ValueError(f"{text!r} is longer than a year ({EXPECTED})")
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 def print_duration(length: timedelta) -> str:
-    """Return the shortest form that parse_duration reads back; part seconds in ISO 8601."""
-    if length.microseconds:
+    """Return the shortest form that parse_duration reads back; parts of 1ms in ISO 8601."""
+    if length.microseconds % 1000:
         return f"PT{length.total_seconds():f}S"
     rest = int(length.total_seconds())
     parts = []
@@ -32,4 +34,6 @@ def print_duration(length: timedelta) -> str:
         count, rest = divmod(rest, size)
         if count:
             parts.append(f"{count}{unit}")
+    if length.microseconds:
+        parts.append(f"{length.microseconds // 1000}ms")
     return "".join(parts) or "0s"

@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from deploy_logic.duration import print_duration
-from deploy_logic.policy import Expectation
+from deploy_logic.policy_gate import Expectation
 
 # Answers that say nothing about the candidate: not authorised, not routed, too many, platform down.
 # https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints

@@ -25,6 +25,7 @@ from deploy_logic.policy import Policy
 from deploy_logic.ports import Engine, Workspace
 from deploy_logic.rollout import Operation, Phase, Request, allows
 from deploy_logic.settings import Settings
+from deploy_logic.tag_rule import parse_tag_rule
 from deploy_logic.view import summarise
 
 _LOG = logging.getLogger("rollout")
@@ -212,7 +213,10 @@ def _is_answered(answers: Sequence[Json], policy: Policy, model: str, version: s
 
 
 def _is_selected(version: ModelVersion, policy: Policy) -> bool:
-    tags_hold = all(version.tags.get(key) == value for key, value in policy.select.tags.items())
+    tags_hold = not any(
+        parse_tag_rule(wanted).refuses(version.tags.get(key))
+        for key, wanted in policy.select.tags.items()
+    )
     return tags_hold and not policy.select.version.refuses(version.version)
 
 

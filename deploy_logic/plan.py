@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
-from deploy_logic import policy as policy_language
+from deploy_logic import policy_gate
 from deploy_logic.matching import Offer
-from deploy_logic.policy import AllAtOnce, BlueGreen, Canary, Policy
+from deploy_logic.policy import Policy
 from deploy_logic.policy_files import PolicyFiles
+from deploy_logic.policy_strategy import AllAtOnce, BlueGreen, Canary
+from deploy_logic.tag_rule import parse_tag_rule
 
 _LONGEST_NAME = 32  # https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas
 _MOST_DEPLOYMENTS = 20  # per endpoint, same page
@@ -151,7 +153,11 @@ def make_plan(offer: Offer, files: PolicyFiles, sight: Sight) -> Plan | NoPlan:
     trouble = _refuse_endpoint(offer, policy, snapshot)
     if trouble:
         return NoPlan(reason=trouble)
-    probes = tuple(_probe(number, gate, files) for number, gate in enumerate(policy.gates, 1))
+    probes = tuple(
+        _probe(number, gate.request, gate, files)
+        for number, gate in enumerate(policy.gates, 1)
+        if isinstance(gate, policy_gate.Probe) and gate.request is not None
+    )
     steps, promotion = _lay_out(policy, is_first=stable is None)
     return Plan(
         rollout_id=offer.rollout_id,
@@ -204,9 +210,9 @@ def _refuse_model(offer: Offer, policy: Policy, model: ModelVersion) -> str:
     if model.is_archived:
         return f"version {offer.version} is archived"
     for key, wanted in policy.select.tags.items():
-        if model.tags.get(key) != wanted:
-            found = repr(model.tags[key]) if key in model.tags else "missing"
-            return f"tag {key!r} of version {offer.version} is {found}, not {wanted!r}"
+        refusal = parse_tag_rule(wanted).refuses(model.tags.get(key))
+        if refusal:
+            return f"tag {key!r} of version {offer.version} {refusal}"
     return policy.select.version.refuses(offer.version)
 
 
@@ -263,10 +269,10 @@ def _refuse_endpoint(offer: Offer, policy: Policy, snapshot: Snapshot) -> str:
     return ""
 
 
-def _probe(number: int, gate: policy_language.Probe, files: PolicyFiles) -> Probe:
+def _probe(number: int, request: str, gate: policy_gate.Probe, files: PolicyFiles) -> Probe:
     return Probe(
-        name=f"probe {number} ({gate.request})",
-        body=files.requests[gate.request],
+        name=gate.name or f"probe {number} ({request})",
+        body=files.requests[request],
         expect=gate.expect.model_dump(mode="json"),
     )
 

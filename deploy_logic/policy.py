@@ -1,21 +1,36 @@
-"""Step 2 of 5: what people write, as models. Unknown keys are refused. Pure."""
+"""Step 2 of 5: what people write, as models. Unknown keys are refused. Pure.
+
+Here the policy as a whole; beside it its parts: policy_strategy, policy_gate, policy_people.
+"""
 
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
+    AfterValidator,
     BeforeValidator,
-    ConfigDict,
     Field,
-    JsonValue,
     PlainSerializer,
+    WithJsonSchema,
     model_validator,
 )
 
-from deploy_logic.duration import parse_duration, print_duration
-from deploy_logic.errors import VersionRuleError
+from deploy_logic.duration import print_duration
+from deploy_logic.errors import PatternError, VersionRuleError
+from deploy_logic.pattern import PatternKind, parse_name_pattern
+from deploy_logic.policy_gate import METRIC_LAG, AnyGate, MetricGate, Probe
+from deploy_logic.policy_part import Duration, Part, Wrong, complain, expect
+from deploy_logic.policy_people import Approvals, Channels, Keep, Windows
+from deploy_logic.policy_strategy import (
+    Strategy,
+    find_mirror,
+    refuse_short_bakes,
+)
+from deploy_logic.policy_strategy import (
+    total_bake as total_bake_of,
+)
+from deploy_logic.tag_rule import TagRuleError, parse_tag_rule
 from deploy_logic.version_rule import VersionRule, parse_version_rule, print_version_rule
 
 _NAME = r"^[a-zA-Z][-a-zA-Z0-9]{1,62}[a-zA-Z0-9]$"
@@ -24,12 +39,8 @@ _ENDPOINT = (
     r"^([a-zA-Z][-a-zA-Z0-9]{1,30}[a-zA-Z0-9]"
     r"|([a-zA-Z][-a-zA-Z0-9]{0,28})?\{model\}([-a-zA-Z0-9]{0,28}[a-zA-Z0-9])?)$"
 )
-
-
-def _read_duration(value: object) -> object:
-    if isinstance(value, str):
-        return parse_duration(value)
-    raise ValueError(f"{value!r} is not a length of time such as 90s, 10m, 1h30m or PT10M")
+_NAMES = "letters, digits and dashes, a letter first and no dash last"
+_NOT_IN_A_NAME = frozenset("*?[]/\\#%")  # wildcards, and what no resource id can hold
 
 
 def _read_rule(value: object) -> object:
@@ -44,7 +55,6 @@ def _read_rule(value: object) -> object:
         raise ValueError(str(error)) from error
 
 
-Duration = Annotated[timedelta, BeforeValidator(_read_duration), PlainSerializer(print_duration)]
 Rule = Annotated[
     VersionRule,
     BeforeValidator(_read_rule),
@@ -52,106 +62,187 @@ Rule = Annotated[
 ]
 
 
-class Part(BaseModel):
-    """A piece of what people write: frozen, and closed against unknown keys."""
+def _check_model(text: str) -> str:
+    try:
+        pattern = parse_name_pattern(text)
+    except PatternError as error:
+        raise expect(error.expected, offset=error.position) from error
+    if pattern.kind is not PatternKind.EXACT:
+        return text
+    for position, character in enumerate(text):
+        if character in _NOT_IN_A_NAME or not character.isprintable():
+            expected = f"a model's name as it is registered, or a pattern: 'glob:{text}'"
+            raise expect(expected, offset=position)
+    if text != text.strip():
+        raise expect("a model's name without spaces around it")
+    return text
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+def _check_tag(text: str) -> str:
+    try:
+        parse_tag_rule(text)
+    except TagRuleError as error:
+        raise expect(error.expected, offset=error.position) from error
+    return text
 
 
 class Selector(Part):
     """Which model versions."""
 
-    model: str = Field(min_length=1, max_length=255)
-    version: Rule = VersionRule(text="latest")
-    tags: Mapping[str, str] = Field(default_factory=dict)
+    model: Annotated[str, AfterValidator(_check_model)] = Field(
+        min_length=1,
+        max_length=255,
+        description="the name of a model, or a pattern such as glob:fraud-* or regex:^fraud-.+$",
+    )
+    version: Annotated[Rule, WithJsonSchema({"type": ["string", "integer", "object"]})] = Field(
+        default=VersionRule(text="latest"),
+        description="a version rule such as latest, 7 or '>= 3, < 10'",
+    )
+    tags: Mapping[
+        Annotated[str, Field(min_length=1, max_length=256)],
+        Annotated[str, Field(max_length=256), AfterValidator(_check_tag)],
+    ] = Field(
+        default_factory=dict,
+        description="a text in quotes that the tag must be, or a comparison such as '>= 0.91'",
+    )
 
 
 class Deploy(Part):
     """Where to, and from which `az ml` YAML."""
 
-    endpoint: str = Field(pattern=_ENDPOINT)
-    endpoint_template: str = ""
-    template: str = Field(min_length=1)
-
-
-class Step(Part):
-    """One level of live traffic, and how long it is watched."""
-
-    weight: int = Field(ge=1, le=99, strict=True)
-    bake: Duration = timedelta(0)
-
-
-class Canary(Part):
-    """Live traffic in rising steps."""
-
-    kind: Literal["canary"] = "canary"
-    steps: tuple[Step, ...] = Field(min_length=1)
-    final_bake: Duration = timedelta(0)
-
-    @model_validator(mode="after")
-    def _weights_rise(self) -> "Canary":
-        weights = [step.weight for step in self.steps]
-        if weights != sorted(set(weights)):
-            raise ValueError(f"steps have weights {weights}, which do not rise from step to step")
-        return self
-
-
-class BlueGreen(Part):
-    """All traffic at once, with the old side kept until the final bake is over."""
-
-    kind: Literal["blue-green"]
-    final_bake: Duration = timedelta(0)
-
-
-class AllAtOnce(Part):
-    """All traffic at once, and the old side is let go."""
-
-    kind: Literal["all-at-once"]
-
-
-class Expectation(Part):
-    """What a probe must answer."""
-
-    status: int = Field(default=200, ge=100, le=599, strict=True)
-    within: Duration | None = None
-    equals: JsonValue = None  # what the answer must be
-    contains: str = ""
-
-
-class Probe(Part):
-    """Call the candidate directly before it gets traffic."""
-
-    kind: Literal["probe"]
-    request: str = Field(min_length=1)
-    expect: Expectation = Expectation()
+    endpoint: str = Field(
+        pattern=_ENDPOINT,
+        description=f"3 to 32 {_NAMES}; {{model}} in it stands for the model's name",
+    )
+    endpoint_template: str = Field(
+        default="",
+        max_length=1024,
+        description="an az ml online-endpoint YAML, such as templates/fraud-endpoint.yml",
+    )
+    template: str = Field(
+        min_length=1,
+        max_length=1024,
+        description="an az ml online-deployment YAML, such as templates/fraud-deployment.yml",
+    )
 
 
 class Policy(Part):
     """One document of a policy file."""
 
-    policy: str = Field(pattern=_NAME)
-    select: Selector
-    deploy: Deploy
-    strategy: Annotated[Canary | BlueGreen | AllAtOnce, Field(discriminator="kind")]
-    gates: tuple[Probe, ...] = ()
-    on_new_version: Literal["supersede", "queue", "finish_first"] = "supersede"
-    deadline: Duration = timedelta(hours=8)
+    policy: str = Field(pattern=_NAME, description=f"the policy's name: 3 to 64 {_NAMES}")
+    select: Selector = Field(description="which model versions: {model: fraud-detector}")
+    deploy: Deploy = Field(
+        description="where to: {endpoint: fraud, template: templates/fraud-deployment.yml}"
+    )
+    strategy: Strategy = Field(
+        description="how traffic gets there: {kind: canary, steps: [{weight: 10, bake: 10m}]}"
+    )
+    gates: tuple[Annotated[AnyGate, Field(discriminator="kind")], ...] = Field(
+        default=(), max_length=100, description="a list such as [{kind: probe, request: r.json}]"
+    )
+    approval: Approvals | None = Field(
+        default=None, description="who is asked: {promote: {approvers: [group:ml-leads]}}"
+    )
+    on_failure: Literal["roll_back", "freeze"] = Field(
+        default="roll_back", description="roll_back or freeze"
+    )
+    on_new_version: Literal["supersede", "queue", "finish_first"] = Field(
+        default="supersede", description="supersede, queue or finish_first"
+    )
+    deadline: Duration = Field(
+        default=timedelta(hours=8), description="of the whole rollout, such as 8h"
+    )
+    keep: Keep | None = Field(
+        default=None, description="old deployments that stay warm: {old: 1, for: 24h}"
+    )
+    keep_failed: Duration = Field(
+        default=timedelta(0), description="how long a failed candidate stays to be looked at: 2h"
+    )
+    windows: Windows | None = Field(
+        default=None, description="when it may start: {allow: Mon-Fri 08:00-17:00 Europe/Berlin}"
+    )
+    announce: Channels = Field(
+        default=(), description="names of channels in the settings, such as [teams, topic]"
+    )
 
     @model_validator(mode="after")
-    def _deadline_covers_bakes(self) -> "Policy":
-        bakes = total_bake(self)
-        if self.deadline <= bakes:
-            raise ValueError(
-                f"deadline {print_duration(self.deadline)} is not longer than the bakes, "
-                f"which take {print_duration(bakes)}"
-            )
+    def _fits_together(self) -> "Policy":
+        wrongs = [*_refuse_deadline(self), *_refuse_bakes(self), *_refuse_names(self)]
+        if wrongs:
+            raise complain(*wrongs)
         return self
 
 
 def total_bake(policy: Policy) -> timedelta:
-    """Return the time that the policy's bakes take in all."""
-    strategy = policy.strategy
-    if isinstance(strategy, AllAtOnce):
-        return timedelta(0)
-    steps = strategy.steps if isinstance(strategy, Canary) else ()
-    return sum((step.bake for step in steps), strategy.final_bake)
+    """Return the time that the policy's bakes take in all, the mirror's among them."""
+    return total_bake_of(policy.strategy)
+
+
+def _refuse_deadline(policy: Policy) -> list[Wrong]:
+    """Return why no rollout could succeed: the deadline is over before all is done.
+
+    Not counted is the approval before anything is created: the rollout's time starts after it.
+    """
+    bakes = total_bake(policy)
+    promote = policy.approval.promote if policy.approval else None
+    waits = promote.deadline if promote else timedelta(0)
+    if policy.deadline > bakes + waits:
+        return []
+    parts = f"the bakes take {print_duration(bakes)}"
+    if waits:
+        parts += f", the approval to promote {print_duration(waits)}"
+    expected = f"longer than {print_duration(bakes + waits)}: {parts}"
+    return [Wrong(path=("deadline",), given=print_duration(policy.deadline), expected=expected)]
+
+
+def _refuse_bakes(policy: Policy) -> list[Wrong]:
+    if not any(isinstance(gate, MetricGate) for gate in policy.gates):
+        return []
+    why = "a metric gate watches it, and Azure Monitor lags by that much"
+    wrongs = refuse_short_bakes(policy.strategy, METRIC_LAG, why)
+    return [Wrong(path=("strategy", *one.path), expected=one.expected) for one in wrongs]
+
+
+def _refuse_names(policy: Policy) -> list[Wrong]:
+    """Names of gates tell them apart in a timeline."""
+    names = [gate.name for gate in policy.gates]
+    return [
+        Wrong(path=("gates", number, "name"), expected="a name that no other gate has")
+        for number, name in enumerate(names)
+        if name and name in names[:number]
+    ]
+
+
+def not_carried_out(policy: Policy) -> tuple[str, ...]:
+    """Return the ways to what a policy may say, and this version of the app does not do yet.
+
+    The one place that knows; it shrinks to nothing as the rollout learns.
+    """
+    found = [
+        key
+        for key, is_used in (
+            ("strategy.mirror", find_mirror(policy.strategy) is not None),
+            ("approval", policy.approval is not None),
+            ("on_failure", policy.on_failure != "roll_back"),
+            ("keep", policy.keep is not None),
+            ("keep_failed", policy.keep_failed > timedelta(0)),
+            ("windows", policy.windows is not None),
+            ("announce", bool(policy.announce)),
+        )
+        if is_used
+    ]
+    for number, gate in enumerate(policy.gates):
+        found += [f"gates[{number}]{rest}" for rest in _gate_not_carried_out(gate)]
+    return tuple(found)
+
+
+def _gate_not_carried_out(gate: AnyGate) -> list[str]:
+    if not isinstance(gate, Probe):
+        return [".kind"]
+    usual = type(gate).model_fields["error_budget"].default
+    found = [".dry_run"] if gate.dry_run else []
+    found += [".error_budget"] if gate.error_budget != usual else []
+    found += [".requests"] if gate.requests is not None else []
+    if gate.expect.answer_schema is not None:
+        found.append(".expect.schema")
+    return found

@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from deploy_logic.errors import Complaint, PolicyError
-from deploy_logic.policy import Part, Policy
+from deploy_logic.policy import Policy
+from deploy_logic.policy_gate import Probe
+from deploy_logic.policy_part import Part
 
 _VARIANTS = frozenset({"canary", "blue-green", "all-at-once", "dict", "list"})
 _LONGEST_FILE = 100_000  # characters of a template or request: they travel in durable payloads
@@ -155,6 +157,7 @@ def _read_named(
     requests = {
         gate.request: read(gate.request, ("gates", number, "request"))
         for number, gate in enumerate(policy.gates)
+        if isinstance(gate, Probe) and gate.request is not None
     }
     if template is None or endpoint_template is None or None in requests.values():
         return None

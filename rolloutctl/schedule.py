@@ -74,12 +74,12 @@ def moment(key: str, length: timedelta) -> Json:
 
 def print_iso(length: timedelta) -> str:
     """Return the length in ISO 8601, such as PT1H30M."""
-    written = print_duration(length)
-    if written.startswith("P"):
-        return written
-    days, has_days, rest = written.upper().partition("D")
+    if length.microseconds:
+        return f"PT{length.total_seconds():f}S"
+    written = print_duration(length).upper()
+    days, has_days, rest = written.partition("D")
     if not has_days:
-        return f"PT{written.upper()}"
+        return f"PT{written}"
     return f"P{days}D" + (f"T{rest}" if rest else "")
 
 

@@ -14,6 +14,8 @@ YEAR = timedelta(days=365)
 @pytest.mark.parametrize(
     ("written", "length"),
     [
+        ("500ms", timedelta(milliseconds=500)),
+        ("1m5ms", timedelta(minutes=1, milliseconds=5)),
         ("90s", timedelta(seconds=90)),
         ("10m", timedelta(minutes=10)),
         ("1h30m", timedelta(hours=1, minutes=30)),
@@ -66,7 +68,9 @@ def test_everything_else_is_refused_with_what_was_written(written: str) -> None:
         (timedelta(seconds=90), "1m30s"),
         (timedelta(hours=24), "1d"),
         (timedelta(days=2, seconds=1), "2d1s"),
-        (timedelta(seconds=0.5), "PT0.500000S"),
+        (timedelta(seconds=0.5), "500ms"),
+        (timedelta(seconds=61.25), "1m1s250ms"),
+        (timedelta(microseconds=500), "PT0.000500S"),
     ],
     ids=str,
 )

@@ -39,6 +39,12 @@ def policy(name: str, model: str, *, endpoint: str = "fraud", **changes: Any) ->
     return a_policy(policy=name, select=select, deploy=deploy, **changes)
 
 
+def unreadable(name: str, model: str, *, endpoint: str = "fraud") -> Policy:
+    """Return a policy that nobody could write: files with such a pattern are refused."""
+    good = policy(name, "fraud", endpoint=endpoint)
+    return good.model_copy(update={"select": good.select.model_copy(update={"model": model})})
+
+
 class Ledgers:
     """As much of an engine as is asked here: it keeps what was offered, and the ledgers given."""
 
@@ -104,7 +110,8 @@ def test_index_without_policies_selects_nothing() -> None:
 
 
 def test_policy_whose_pattern_does_not_parse_selects_nothing_and_says_why() -> None:
-    bad, good = policy("bad-one", "glob:fraud[", endpoint="a-b"), policy("good-one", "fraud")
+    bad = unreadable("bad-one", "glob:fraud[", endpoint="a-b")
+    good = policy("good-one", "fraud")
     assert PolicyIndex([bad, good]).select("fraud") == (good,)
     answer, _ = match_policies(an_event(), [bad, good])
     assert isinstance(answer, NoMatch)
@@ -265,9 +272,8 @@ def test_sweep_asks_the_registry_for_each_thing_once() -> None:
 
 def test_sweep_of_exact_names_lists_no_models() -> None:
     workspace = registry(("fraud", "3"))
-    assert Ledgers().sweep(workspace, [policy("one", "fraud"), policy("bad", "regex:(")]) == [
-        ("one", "fraud", "fraud", "3")
-    ]
+    policies = [policy("one", "fraud"), unreadable("bad", "regex:(")]
+    assert Ledgers().sweep(workspace, policies) == [("one", "fraud", "fraud", "3")]
     assert workspace.calls == ["list_model_versions"]
 
 

@@ -133,7 +133,7 @@ def test_plan_fixes_everything_that_the_rollout_needs() -> None:
     probe = Probe(
         name="probe 1 (request.json)",
         body='{"data": [[1, 2]]}',
-        expect={"status": 200, "within": None, "equals": None, "contains": ""},
+        expect={"status": 200, "within": None, "schema": None, "equals": None, "contains": ""},
     )
     expected = Plan(
         rollout_id=an_offer().rollout_id,

@@ -9,8 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from deploy_logic.errors import Complaint, PolicyError
-from deploy_logic.policy import BlueGreen, Canary, Policy, total_bake
+from deploy_logic.policy import Policy, total_bake
 from deploy_logic.policy_files import load_policies, read_policies
+from deploy_logic.policy_gate import Probe
+from deploy_logic.policy_strategy import BlueGreen, Canary
 from deploy_logic.version_rule import parse_version_rule
 from tests.builders import a_policy
 
@@ -305,7 +307,9 @@ def test_policy_is_read_with_all_it_names(folder: Path) -> None:
     assert isinstance(policy.strategy, Canary)
     assert policy.strategy.steps[0].bake == timedelta(minutes=90)
     assert (policy.deadline, total_bake(policy)) == (timedelta(days=1), timedelta(minutes=150))
-    assert policy.gates[0].expect.within == timedelta(seconds=2)
+    (gate,) = policy.gates
+    assert isinstance(gate, Probe)
+    assert gate.expect.within == timedelta(seconds=2)
     assert (found.template, found.endpoint_template) == ("instance_count: 1\n", "auth_mode: key\n")
     assert found.requests == {"requests/churn.json": '{"data": []}'}
     assert Path(found.folder) == folder / "templates"
