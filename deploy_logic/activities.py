@@ -16,10 +16,12 @@ from dataclasses import dataclass
 
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.errors import TransientError, WorkspaceError
+from deploy_logic.gate import Verdict, judge_probe
 from deploy_logic.matching import Offer
 from deploy_logic.plan import Plan, Sight, Snapshot, Timings
 from deploy_logic.policy_files import PolicyFiles
 from deploy_logic.ports import DeploymentState, EndpointState, Workspace
+from deploy_logic.step import Probe
 
 _LOG = logging.getLogger("rollout")
 _LOG_LINES = 40
@@ -140,26 +142,47 @@ def watch_candidate(outside: Outside, payload: Json) -> Json:
 def probe(outside: Outside, payload: Json) -> Json:
     """Send one request to the candidate itself."""
     workspace = outside.open_workspace(payload["workspace"])
-    answer = workspace.score(payload["endpoint"], payload["deployment"], payload["body"])
-    return {"state": "done", "answer": encode(answer)}
+    step = decode(Probe, payload["probe"])
+    answers = [
+        workspace.score(payload["endpoint"], payload["deployment"], body) for body in step.bodies
+    ]
+    judged = [judge_probe(step.name, step.expect, answer) for answer in answers]
+    worst = next((one for one in judged if one.verdict is not Verdict.PASS), judged[-1])
+    return {"state": "done", "judgement": encode(worst)}
 
 
 @_tell_all
 def shift(outside: Outside, payload: Json) -> Json:
     """Make the endpoint have these weights and no others; done means read back."""
     workspace = outside.open_workspace(payload["workspace"])
-    name, wanted = payload["endpoint"], payload["weights"]
+    name, wanted, mirror = payload["endpoint"], payload["weights"], payload.get("mirror")
     endpoint = workspace.get_endpoint(name)
     if endpoint is None:
         return _tell_missing(name, wanted)
     if _is_changing(endpoint):
         return _wait_for("endpoint", name, endpoint)
-    if not _has(endpoint, wanted) or endpoint.provisioning_state != "Succeeded":
-        workspace.set_traffic(name, wanted)
+    if not _has(endpoint, wanted, mirror) or endpoint.provisioning_state != "Succeeded":
+        known = payload.get("expected")
+        if known is not None and _nonzero(endpoint.traffic) not in [_nonzero(one) for one in known]:
+            return {"state": "drifted", **_tell_weights(endpoint)}
+        workspace.set_traffic(name, wanted, mirror=mirror)
         endpoint = workspace.get_endpoint(name)
-        if endpoint is None or _is_changing(endpoint) or not _has(endpoint, wanted):
+        if endpoint is None or _is_changing(endpoint) or not _has(endpoint, wanted, mirror):
             return {"state": "working", "reason": f"the weights of {name!r} are being set"}
-    return {"state": "done", "weights": dict(endpoint.traffic)}
+    return {"state": "done", **_tell_weights(endpoint)}
+
+
+@_tell_all
+def weigh(outside: Outside, payload: Json) -> Json:
+    """Read the weights that the endpoint has now."""
+    workspace = outside.open_workspace(payload["workspace"])
+    name = payload["endpoint"]
+    endpoint = workspace.get_endpoint(name)
+    if endpoint is None:
+        return {"state": "broke", "reason": f"reading weights: endpoint {name!r} does not exist"}
+    if _is_changing(endpoint):
+        return {"state": "busy", "reason": f"endpoint {name!r} is being changed"}
+    return {"state": "done", **_tell_weights(endpoint)}
 
 
 @_tell_all
@@ -193,6 +216,7 @@ ACTIVITIES: Mapping[str, Activity] = {
         watch_candidate,
         probe,
         shift,
+        weigh,
         retire,
     )
 }
@@ -228,7 +252,7 @@ def _end_of_log(workspace: Workspace, endpoint: str, name: str) -> str:
 def _tell_missing(name: str, wanted: Mapping[str, int]) -> Json:
     if wanted:
         return {"state": "broke", "reason": f"setting weights: endpoint {name!r} does not exist"}
-    return {"state": "done", "weights": {}}
+    return {"state": "done", "weights": {}, "mirror": {}}
 
 
 def _wait_for(kind: str, name: str, found: EndpointState | DeploymentState) -> Json:
@@ -239,9 +263,16 @@ def _is_changing(endpoint: EndpointState) -> bool:
     return endpoint.provisioning_state in {"Creating", "Updating", "Deleting"}
 
 
-def _has(endpoint: EndpointState, wanted: Mapping[str, int]) -> bool:
+def _has(
+    endpoint: EndpointState, wanted: Mapping[str, int], mirror: Mapping[str, int] | None
+) -> bool:
     """Whether the weights are these and no others; names compare without case in Azure."""
-    return _nonzero(endpoint.traffic) == _nonzero(wanted)
+    is_mirrored = mirror is None or _nonzero(endpoint.mirror) == _nonzero(mirror)
+    return is_mirrored and _nonzero(endpoint.traffic) == _nonzero(wanted)
+
+
+def _tell_weights(endpoint: EndpointState) -> Json:
+    return {"weights": dict(endpoint.traffic), "mirror": dict(endpoint.mirror)}
 
 
 def _nonzero(weights: Mapping[str, int]) -> dict[str, int]:

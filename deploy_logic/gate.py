@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from deploy_logic.duration import print_duration
 from deploy_logic.policy_gate import Expectation
+from deploy_logic.step import Champion, Watch
 
 # Answers that say nothing about the candidate: not authorised, not routed, too many, platform down.
 # https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints
@@ -91,3 +92,49 @@ def _compare_body(expect: Expectation, body: str) -> str:
 
 def _quote(text: str) -> str:
     return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What one watch has counted within one bake."""
+
+    failures: int = 0
+    failures_in_a_row: int = 0
+    errors_in_a_row: int = 0
+    last: Judgement | None = None
+
+    def add(self, judged: Judgement) -> "Tally":
+        """Return the tally with one more verdict."""
+        failed, erred = judged.verdict is Verdict.FAIL, judged.verdict is Verdict.ERROR
+        in_a_row = self.failures_in_a_row + 1 if failed else self.failures_in_a_row * erred
+        return Tally(
+            failures=self.failures + failed,
+            failures_in_a_row=in_a_row,
+            errors_in_a_row=self.errors_in_a_row + 1 if erred else 0,
+            last=judged,
+        )
+
+    def says(self, watch: Watch) -> Verdict:
+        """Return what follows from all of them."""
+        if watch.dry_run:
+            return Verdict.PASS
+        bound = watch.failures_in_a_row
+        if self.failures > watch.failures or (bound is not None and self.failures_in_a_row > bound):
+            return Verdict.FAIL
+        if self.errors_in_a_row > watch.error_budget:
+            return Verdict.ERROR
+        if self.last is None or self.last.verdict is not Verdict.PASS:
+            return Verdict.INCONCLUSIVE
+        return Verdict.PASS
+
+
+def judge_champion(
+    gate: Champion, new: Mapping[str, str], stable: Mapping[str, str] | None
+) -> Judgement:
+    """Return whether the new version's tag is better than the stable's by the margin."""
+    if stable is None:
+        return Judgement(verdict=Verdict.PASS, reason=f"{gate.name}: no stable to compare with")
+    one, other = float(new.get(gate.tag, "nan")), float(stable.get(gate.tag, "nan"))
+    ahead = one - other if gate.better == "higher" else other - one
+    verdict = Verdict.PASS if ahead >= gate.margin else Verdict.FAIL
+    return Judgement(verdict=verdict, reason=f"{gate.name}: {one} {other}", figures={"new": one})

@@ -16,6 +16,17 @@ _REMEMBERED = 500  # ended rollouts and answers; a state must stay far below one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A deployment at weight 0 that stays for a while."""
+
+    deployment: str
+    model: str
+    version: str
+    until: datetime
+    why: str  # old, failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """A rollout that is over; remembered so that its event starts nothing again."""
 
@@ -26,6 +37,8 @@ class Ended:
     reason: str
     at: datetime
     attempt: int = 1
+    kept: tuple[Kept, ...] = ()
+    serves: str = ""  # the deployment that has all the weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

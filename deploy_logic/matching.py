@@ -37,6 +37,7 @@ class Offer:
     event_id: str = ""
     attempt: int = 1  # a person's retry counts it up
     requested_by: str = ""  # empty: the registration event
+    needs_turn: bool = False  # no more rollouts than allowed run at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

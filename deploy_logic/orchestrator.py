@@ -9,115 +9,109 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, assert_never
 
+from deploy_logic import asking, baking, gating
+from deploy_logic.asking import ask, stay_while_paused
 from deploy_logic.codec import Json, decode, encode
-from deploy_logic.duration import print_duration
-from deploy_logic.gate import Answer, Verdict, judge_probe
-from deploy_logic.ledger import Ended
+from deploy_logic.diary import Diary
+from deploy_logic.gate import judge_champion
+from deploy_logic.layout import print_step
+from deploy_logic.ledger import Ended, Kept
 from deploy_logic.matching import Offer
-from deploy_logic.plan import Bake, NoPlan, Plan, Probe, Shift, Sight, Step, make_plan
+from deploy_logic.plan import NoPlan, Plan, Sight, make_plan
 from deploy_logic.policy_files import PolicyFiles
 from deploy_logic.ports import Context, Waitable
-from deploy_logic.rollout import Phase, Rollout
-from deploy_logic.view import show, show_status
-from deploy_logic.waiting import Stop, Waiting
+from deploy_logic.rollout import Awaited, Phase
+from deploy_logic.settling import assert_weights, shift
+from deploy_logic.step import (
+    Agreement,
+    Approve,
+    Bake,
+    Call,
+    Champion,
+    Mirror,
+    Probe,
+    Shift,
+    Step,
+)
+from deploy_logic.view import show
+from deploy_logic.waiting import Stop
 
 type Story[T] = Generator[Waitable, Any, T]
 
-PROBE_ATTEMPTS = 3  # when the candidate could not be asked at all
 _LOOK_PATIENCE = timedelta(hours=1)
+_TURN_PATIENCE = timedelta(hours=1)  # after which it asks again, for the signal may be lost
 _ROLL_BACK_PATIENCE = timedelta(hours=2)  # Azure may be out of order for a while
-
-
-class Diary:
-    """Keeps the record and shows it after every change."""
-
-    def __init__(self, context: Context, offer: Offer) -> None:
-        """Open the record of a rollout that was just started."""
-        self._context = context
-        self.rollout = Rollout(
-            rollout_id=offer.rollout_id,
-            workspace=offer.workspace,
-            endpoint=offer.endpoint,
-            model=offer.model,
-            version=offer.version,
-            policy=offer.policy,
-            attempt=offer.attempt,
-            started=context.now,
-        )
-        self._show()
-
-    def enter(self, phase: Phase, text: str) -> None:
-        """Write down that another phase begins, and why."""
-        self.rollout = self.rollout.enter(phase, at=self._context.now, text=text)
-        self._show()
-
-    def note(self, text: str, **figures: object) -> None:
-        """Write down what was decided or seen."""
-        self.rollout = self.rollout.note(text, at=self._context.now, **figures)
-        self._show()
-
-    def weigh(self, weights: Mapping[str, int]) -> None:
-        """Write down the weights that were read back."""
-        self.rollout = replace(self.rollout, weights=dict(weights))
-        self.note(f"weights read back: {_words(weights)}", weights=dict(weights))
-
-    def plan(self, plan: Plan) -> None:
-        """Write down what the plan fixed."""
-        self.rollout = replace(
-            self.rollout,
-            policy_hash=plan.policy_hash,
-            candidate=plan.candidate,
-            stable=plan.stable or "",
-        )
-
-    def _show(self) -> None:
-        self._context.show(show_status(self.rollout))
+_ALL = 100
 
 
 def roll_out(context: Context, payload: Json) -> Story[Json]:
     """Roll one model version out, start to end; returns the rollout as people see it."""
     offer = decode(Offer, payload)
     diary = Diary(context, offer)
-    waiting = Waiting(context, note=diary.note)
     plan: Plan | None = None
     try:
-        plan = yield from look(waiting, offer)
-        diary.plan(plan)
-        waiting.limit(plan.deadline)
-        yield from prepare(waiting, diary, plan)
+        yield from take_turn(context, diary, offer)
+        plan = yield from look(diary, offer)
+        yield from prepare(diary, plan)
         for step in plan.steps:
-            yield from take(waiting, diary, plan, step)
-        yield from promote(waiting, diary, plan)
+            yield from take_or_freeze(diary, plan, step)
+        yield from promote(diary, plan)
     except Stop as stop:
-        yield from roll_back(waiting, diary, plan, stop)
+        kept = yield from roll_back(diary, plan, stop)
     except Exception as error:  # noqa: BLE001 - also our own mistakes must lead back to the stable
         broken = Stop(Phase.ERRORED, f"the rollout broke: {type(error).__name__}: {error}")
-        yield from roll_back(waiting, diary, plan, broken)
+        kept = yield from roll_back(diary, plan, broken)
     else:
-        yield from let_go(waiting, diary, plan)
-    waiting.close()
-    context.tell_ledger(offer.workspace, offer.endpoint, "finish", encode(_ended(diary.rollout)))
+        kept = yield from let_go(diary, plan)
+    diary.waiting.close()
+    if offer.needs_turn:
+        context.tell_turns("leave", {"rollout_id": offer.rollout_id})
+    ended = encode(_ended(diary, kept))
+    context.tell_ledger(offer.workspace, offer.endpoint, "finish", ended)
     return show(diary.rollout)
 
 
-def look(waiting: Waiting, offer: Offer) -> Story[Plan]:
+def take_turn(context: Context, diary: Diary, offer: Offer) -> Story[None]:
+    """Wait until no more rollouts run at once than are allowed."""
+    if not offer.needs_turn:
+        return
+    waiting = diary.waiting
+    diary.wait_on(Awaited(what="turn", text="as many rollouts run as may run at once"))
+    while not waiting.has_turn:
+        context.tell_turns("enter", {"rollout_id": offer.rollout_id})
+        yield from waiting.rest(_TURN_PATIENCE, until=lambda: waiting.has_turn)
+    diary.wait_on(None)
+
+
+def look(diary: Diary, offer: Offer) -> Story[Plan]:
     """Read back what the event hinted at, and fix the plan."""
-    seen = yield from waiting.ask("look", encode(offer), within=_LOOK_PATIENCE)
+    seen = yield from diary.waiting.ask("look", encode(offer), within=_LOOK_PATIENCE)
     if seen.get("files") is None:
         raise Stop(Phase.NO_MATCH, f"policy {offer.policy!r} is not among the policies any more")
     files = PolicyFiles.model_validate(seen["files"])
     plan = make_plan(offer, files, decode(Sight, seen["sight"]))
     if isinstance(plan, NoPlan):
         raise Stop(Phase.NO_MATCH if plan.is_no_match else Phase.ERRORED, plan.reason)
-    waiting.heed()
+    diary.waiting.heed()
+    steps = (*plan.preparation, *plan.steps, *plan.promotion)
+    diary.plan(plan, tuple(print_step(step) for step in steps))
+    diary.waiting.pace(plan.timings.poll_interval)
     return plan
 
 
-def prepare(waiting: Waiting, diary: Diary, plan: Plan) -> Story[None]:
-    """Create the candidate at weight 0, and the endpoint before it where the policy says so."""
-    waiting.pace(plan.timings.poll_interval)
+def prepare(diary: Diary, plan: Plan) -> Story[None]:
+    """Ask whoever is asked before, then create the candidate at weight 0.
+
+    The endpoint is created before it where the policy says so. The deadline of the whole counts
+    from here: people asked before have one of their own.
+    """
+    waiting = diary.waiting
+    for step in plan.preparation:
+        yield from take(diary, plan, step)
+    waiting.limit(plan.deadline)
     beside = f"beside {plan.stable!r}" if plan.stable else "as the first version"
     diary.enter(Phase.PREPARING, f"creating {plan.candidate!r} {beside}")
+    yield from stay_while_paused(diary)
     within = plan.timings.creation_deadline
     whole, brief = {"plan": encode(plan)}, _brief(plan, plan.candidate)
     if plan.creation.endpoint_template:
@@ -131,97 +125,139 @@ def prepare(waiting: Waiting, diary: Diary, plan: Plan) -> Story[None]:
     diary.note(f"{plan.candidate!r} is ready at weight 0")
 
 
-def take(waiting: Waiting, diary: Diary, plan: Plan, step: Step) -> Story[None]:
+def take_or_freeze(diary: Diary, plan: Plan, step: Step) -> Story[None]:
+    """Take one step; where the policy says so, a gate that fails asks a person first."""
+    try:
+        yield from take(diary, plan, step)
+    except Stop as stop:
+        if not stop.is_judged or plan.on_failure != "freeze":
+            raise
+        text = f"{stop.reason}; frozen: the weights stay until somebody approves or rejects"
+        yield from ask(diary, what="failure", text=text)
+
+
+def take(diary: Diary, plan: Plan, step: Step) -> Story[None]:
     """Take one step of the plan."""
+    if not isinstance(step, Bake):  # which goes on measuring while it is paused
+        yield from stay_while_paused(diary)
+    diary.begin_step()
     match step:
-        case Probe():
-            yield from probe(waiting, diary, plan, step)
+        case Champion():
+            judged = judge_champion(step, plan.tags, plan.stable_tags)
+            yield from gating.decide(diary, step.name, judged, is_dry=step.dry_run)
+        case Probe() | Agreement() | Call():
+            yield from gating.pass_gate(diary, plan, step)
+        case Approve():
+            yield from asking.approve(diary, plan, step)
+        case Mirror():
+            yield from reflect(diary, plan, step)
         case Shift():
-            if step.weight < 100:  # noqa: PLR2004 - all of it is promotion, which has its own phase
-                text = f"weight {step.weight} to {plan.candidate!r}"
-                diary.enter(Phase.PROGRESSING, text)
-            rest = {plan.stable: 100 - step.weight} if plan.stable else {}
-            yield from shift(waiting, diary, plan, {**rest, plan.candidate: step.weight})
+            yield from advance(diary, plan, step)
         case Bake():
-            diary.note(f"bakes for {print_duration(step.length)}")
-            yield from waiting.rest(step.length)
+            yield from baking.bake(diary, plan, step)
         case _:
             assert_never(step)
 
 
-def probe(waiting: Waiting, diary: Diary, plan: Plan, step: Probe) -> Story[None]:
-    """Call the candidate directly; it goes on only if the answer is what the policy expects."""
-    payload = {**_brief(plan, plan.candidate), "body": step.body}
-    for attempt in range(1, PROBE_ATTEMPTS + 1):
-        seen = yield from waiting.ask("probe", payload, within=plan.timings.shift_deadline)
-        waiting.heed()
-        judged = judge_probe(step.name, step.expect, decode(Answer, seen["answer"]))
-        diary.note(judged.reason, verdict=judged.verdict.value, attempt=attempt, **judged.figures)
-        if judged.verdict is Verdict.PASS:
+def reflect(diary: Diary, plan: Plan, step: Mirror) -> Story[None]:
+    """Begin or end to copy live requests to the candidate."""
+    if diary.waiting.hurried is not None and step.percent > 0:
+        return
+    if step.percent > 0:
+        diary.enter(Phase.PROGRESSING, f"{step.percent} % mirrored to {plan.candidate!r}")
+    mirror = {plan.candidate: step.percent} if step.percent > 0 else {}
+    yield from shift(diary, plan, diary.rollout.weights, mirror=mirror)
+
+
+def advance(diary: Diary, plan: Plan, step: Shift) -> Story[None]:
+    """Give the candidate its next weight."""
+    if step.weight < _ALL:
+        if diary.waiting.hurried is not None:
             return
-        if judged.verdict is Verdict.FAIL:
-            raise Stop(Phase.FAILED, judged.reason)
-        yield from waiting.rest(plan.timings.poll_interval)
-    raise Stop(Phase.ERRORED, f"{judged.reason} ({PROBE_ATTEMPTS} times)")
+        diary.enter(Phase.PROGRESSING, f"weight {step.weight} to {plan.candidate!r}")
+    rest = {plan.stable: _ALL - step.weight} if plan.stable else {}
+    yield from shift(diary, plan, {**rest, plan.candidate: step.weight})
 
 
-def shift(waiting: Waiting, diary: Diary, plan: Plan, weights: Mapping[str, int]) -> Story[None]:
-    """Set the weights and read them back."""
-    payload = {"workspace": plan.workspace, "endpoint": plan.endpoint, "weights": dict(weights)}
-    within = plan.timings.shift_deadline
-    done = yield from waiting.converge("shift", payload, within=within)
-    diary.weigh(done["weights"])
-
-
-def promote(waiting: Waiting, diary: Diary, plan: Plan) -> Story[None]:
+def promote(diary: Diary, plan: Plan) -> Story[None]:
     """Give the very deployment that was tested all the weight, bake, and read back once more."""
-    diary.enter(Phase.PROMOTING, f"weight 100 to {plan.candidate!r}")
+    diary.enter(Phase.PROMOTING, f"{plan.candidate!r} is to become the stable")
     for step in plan.promotion:
-        yield from take(waiting, diary, plan, step)
-    if isinstance(plan.promotion[-1], Bake):
-        yield from shift(waiting, diary, plan, {plan.candidate: 100})
-    waiting.deafen()  # promotion is complete: from here on the way back is a revert
+        yield from take_or_freeze(diary, plan, step)
+    if not isinstance(plan.promotion[-1], Shift):
+        yield from shift(diary, plan, {plan.candidate: _ALL})
+    diary.waiting.deafen()  # promotion is complete: from here on the way back is a revert
 
 
-def let_go(waiting: Waiting, diary: Diary, plan: Plan) -> Story[None]:
-    """Retire the old stable; what cannot be retired does not undo a promotion."""
-    if plan.stable:
-        yield from retire(waiting, diary, plan, plan.stable, must_be_ours=False)
+def let_go(diary: Diary, plan: Plan) -> Story[tuple[Kept, ...]]:
+    """Retire the old stable, or keep it warm; what cannot be retired undoes no promotion."""
+    kept: tuple[Kept, ...] = ()
+    if plan.stable and plan.keep_old > 0:
+        until = diary.waiting.now + plan.keep_for
+        diary.note(f"{plan.stable!r} is kept warm until {until.isoformat()}")
+        kept = (
+            Kept(
+                deployment=plan.stable,
+                model=plan.stable_model,
+                version=plan.stable_version,
+                until=until,
+                why="old",
+            ),
+        )
+    elif plan.stable:
+        yield from retire(diary, plan, plan.stable, must_be_ours=False)
     diary.enter(Phase.SUCCEEDED, f"{plan.candidate!r} is the stable")
+    return kept
 
 
-def roll_back(waiting: Waiting, diary: Diary, plan: Plan | None, stop: Stop) -> Story[None]:
+def roll_back(diary: Diary, plan: Plan | None, stop: Stop) -> Story[tuple[Kept, ...]]:
     """Give the stable all the weight, read back, then retire the candidate.
 
     Weights are asserted whatever we believe they are: a call that broke may have landed.
     """
-    waiting.deafen()
+    diary.waiting.deafen()
+    diary.wait_on(None)
     if plan is None:
         diary.enter(stop.phase, stop.reason)
-        return
+        return ()
     diary.enter(Phase.ROLLING_BACK, stop.reason)
-    waiting.pace(plan.timings.poll_interval)
-    weights = {plan.stable: 100} if plan.stable else {}
+    weights = {plan.stable: _ALL} if plan.stable else {}
+    mirror: Mapping[str, int] | None = {} if plan.has_mirror else None
     patient = replace(plan, timings=replace(plan.timings, shift_deadline=_ROLL_BACK_PATIENCE))
     try:
-        yield from shift(waiting, diary, patient, weights)
+        yield from assert_weights(diary, patient, weights, mirror=mirror)
     except Stop as broken:
         # Whoever is healthy keeps serving; deciding blindly here could take down the only one.
         reason = f"{stop.reason}; rolling back: {broken.reason}; an operator must set the weights"
         diary.enter(Phase.ERRORED, reason)
-        return
-    yield from retire(waiting, diary, plan, plan.candidate, must_be_ours=True)
+        return ()
+    for call in plan.calls_of_roll_back:
+        yield from gating.tell(diary, plan, call)
+    kept: tuple[Kept, ...] = ()
+    if plan.keep_failed > timedelta(0) and stop.phase is Phase.FAILED:
+        until = diary.waiting.now + plan.keep_failed
+        diary.note(f"{plan.candidate!r} is kept to be looked at until {until.isoformat()}")
+        kept = (
+            Kept(
+                deployment=plan.candidate,
+                model=plan.model,
+                version=plan.version,
+                until=until,
+                why="failed",
+            ),
+        )
+    else:
+        yield from retire(diary, plan, plan.candidate, must_be_ours=True)
     diary.enter(stop.phase, stop.reason)
+    return kept
 
 
-def retire(
-    waiting: Waiting, diary: Diary, plan: Plan, deployment: str, *, must_be_ours: bool
-) -> Story[None]:
+def retire(diary: Diary, plan: Plan, deployment: str, *, must_be_ours: bool) -> Story[None]:
     """Delete a deployment that has no weight; when Azure will not, say who must."""
     within = plan.timings.creation_deadline  # a deployment still being created has to finish first
     payload = {**_brief(plan, deployment), "must_be_ours": must_be_ours}
     try:
-        yield from waiting.converge("retire", payload, within=within)
+        yield from diary.waiting.converge("retire", payload, within=within)
     except Stop as broken:
         diary.note(f"{broken.reason}; an operator must retire {deployment!r}")
     else:
@@ -237,7 +273,9 @@ def _brief(plan: Plan, deployment: str) -> Json:
     }
 
 
-def _ended(rollout: Rollout) -> Ended:
+def _ended(diary: Diary, kept: tuple[Kept, ...]) -> Ended:
+    rollout = diary.rollout
+    serves = [name for name, weight in rollout.weights.items() if weight == _ALL]
     return Ended(
         rollout_id=rollout.rollout_id,
         model=rollout.model,
@@ -246,8 +284,6 @@ def _ended(rollout: Rollout) -> Ended:
         phase=rollout.phase,
         reason=rollout.reason,
         at=rollout.ended or rollout.started,
+        kept=kept,
+        serves=serves[0] if serves else "",
     )
-
-
-def _words(weights: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {weight}" for name, weight in sorted(weights.items())) or "none"

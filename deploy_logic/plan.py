@@ -1,6 +1,6 @@
 """Step 3 of 5: an offer, its policy and a snapshot of the endpoint give the ordered steps. Pure.
 
-The plan is fixed before anything is touched; canary, blue-green and all-at-once differ here only.
+The plan is fixed before anything is touched.
 """
 
 import hashlib
@@ -8,17 +8,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal, assert_never
+from typing import Literal
 
-from deploy_logic import policy_gate
+from deploy_logic.layout import lay_out
 from deploy_logic.matching import Offer
 from deploy_logic.policy import Policy
 from deploy_logic.policy_files import PolicyFiles
-from deploy_logic.policy_strategy import AllAtOnce, BlueGreen, Canary
+from deploy_logic.step import Call, Mirror, Step
 from deploy_logic.tag_rule import parse_tag_rule
 
 _LONGEST_NAME = 32  # https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas
 _MOST_DEPLOYMENTS = 20  # per endpoint, same page
+_MODEL_ID = re.compile(r"/models/([^/]+)/versions/([^/]+)$", re.IGNORECASE)
 _PLAIN_VERSION = re.compile(r"[0-9][0-9-]*")
 
 
@@ -31,6 +32,7 @@ class ModelVersion:
     tags: Mapping[str, str] = field(default_factory=dict)
     is_archived: bool = False
     created: datetime | None = None  # None: the workspace does not say
+    created_by: str = ""  # who registered it: object id or name; empty: the workspace does not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class Sight:
 
     model: ModelVersion | None
     registered: tuple[ModelVersion, ...] = ()  # the model's newest versions, archived ones too
+    served: ModelVersion | None = None  # what the stable serves, when it is of the same model
     snapshot: Snapshot
     timings: "Timings"
 
@@ -77,35 +80,7 @@ class Timings:
     poll_interval: timedelta
     creation_deadline: timedelta
     shift_deadline: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """Call the candidate directly and hold its answer against the expectation."""
-
-    name: str
-    body: str
-    expect: Mapping[str, object]
-    kind: Literal["probe"] = "probe"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shift:
-    """Give the candidate this weight, 1 to 100, and the stable the rest."""
-
-    weight: int
-    kind: Literal["shift"] = "shift"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bake:
-    """Stay at the weight for a time."""
-
-    length: timedelta
-    kind: Literal["bake"] = "bake"
-
-
-type Step = Probe | Shift | Bake
+    metric_lag: timedelta = timedelta(minutes=3)  # the newest minutes, which are not complete yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,10 +98,28 @@ class Plan:
     creation: Creation
     candidate: str
     stable: str | None  # None: the first version on an empty endpoint
+    stable_model: str = ""  # that the stable serves
+    stable_version: str = ""
+    weights: Mapping[str, int] = field(default_factory=dict)  # before anything was touched
+    preparation: tuple[Step, ...] = ()  # before anything is created
     steps: tuple[Step, ...]  # before promotion
-    promotion: tuple[Step, ...]  # ends with all weight on the candidate
-    deadline: timedelta  # of the whole rollout
+    promotion: tuple[Step, ...]  # its last shift gives all weight to the candidate
+    calls_of_roll_back: tuple[Call, ...] = ()
+    calls_of_event: tuple[Call, ...] = ()
+    deadline: timedelta  # of the whole rollout, from the creation of the candidate on
+    on_failure: Literal["roll_back", "freeze"] = "roll_back"
+    keep_old: int = 0  # old deployments that stay warm
+    keep_for: timedelta = timedelta(0)
+    keep_failed: timedelta = timedelta(0)  # how long a failed candidate stays to be looked at
+    tags: Mapping[str, str] = field(default_factory=dict)  # of the new version
+    stable_tags: Mapping[str, str] | None = None  # of the stable's; None: there is none to compare
+    registered_by: str = ""  # object id or name, as the workspace says
     timings: Timings
+
+    @property
+    def has_mirror(self) -> bool:
+        """Whether the rollout mirrors at all; where not, the mirror is somebody else's."""
+        return any(isinstance(step, Mirror) for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,12 +146,8 @@ def make_plan(offer: Offer, files: PolicyFiles, sight: Sight) -> Plan | NoPlan:
     trouble = _refuse_endpoint(offer, policy, snapshot)
     if trouble:
         return NoPlan(reason=trouble)
-    probes = tuple(
-        _probe(number, gate.request, gate, files)
-        for number, gate in enumerate(policy.gates, 1)
-        if isinstance(gate, policy_gate.Probe) and gate.request is not None
-    )
-    steps, promotion = _lay_out(policy, is_first=stable is None)
+    layout = lay_out(files, is_first=stable is None)
+    stable_model, stable_version = _served(snapshot, stable)
     return Plan(
         rollout_id=offer.rollout_id,
         workspace=offer.workspace,
@@ -175,11 +164,31 @@ def make_plan(offer: Offer, files: PolicyFiles, sight: Sight) -> Plan | NoPlan:
         ),
         candidate=name_candidate(offer.model, offer.version, attempt=offer.attempt),
         stable=stable,
-        steps=(*probes, *steps),
-        promotion=promotion,
+        stable_model=stable_model,
+        stable_version=stable_version,
+        weights={name: weight for name, weight in snapshot.weights.items() if weight != 0},
+        preparation=layout.preparation,
+        steps=layout.steps,
+        promotion=layout.promotion,
+        calls_of_roll_back=layout.calls_of_roll_back,
+        calls_of_event=layout.calls_of_event,
         deadline=policy.deadline,
+        on_failure=policy.on_failure,
+        keep_old=policy.keep.old if policy.keep else 0,
+        keep_for=policy.keep.time if policy.keep else timedelta(0),
+        keep_failed=policy.keep_failed,
+        tags=model.tags,
+        stable_tags=sight.served.tags if sight.served else None,
+        registered_by=model.created_by,
         timings=sight.timings,
     )
+
+
+def _served(snapshot: Snapshot, stable: str | None) -> tuple[str, str]:
+    """Return name and version of the model that the stable serves; empty when it says none."""
+    served = next((one.model_id for one in snapshot.deployments if one.name == stable), "")
+    found = _MODEL_ID.search(served)
+    return (found[1], found[2]) if found else ("", "")
 
 
 def find_stable(snapshot: Snapshot) -> str | None:
@@ -267,35 +276,3 @@ def _refuse_endpoint(offer: Offer, policy: Policy, snapshot: Snapshot) -> str:
             f"(Azure allows {_MOST_DEPLOYMENTS}; retire one)"
         )
     return ""
-
-
-def _probe(number: int, request: str, gate: policy_gate.Probe, files: PolicyFiles) -> Probe:
-    return Probe(
-        name=gate.name or f"probe {number} ({request})",
-        body=files.requests[request],
-        expect=gate.expect.model_dump(mode="json"),
-    )
-
-
-def _lay_out(policy: Policy, *, is_first: bool) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
-    """Return the steps before promotion and those of promotion.
-
-    The first version on an empty endpoint goes straight to 100: there is nobody to compare with.
-    """
-    strategy = policy.strategy
-    match strategy:
-        case Canary():
-            rises: list[Step] = []
-            for step in strategy.steps if not is_first else ():
-                rises += [Shift(weight=step.weight), Bake(length=step.bake)]
-            return tuple(rises), (Shift(weight=100), *_bake(strategy.final_bake))
-        case BlueGreen():
-            return (), (Shift(weight=100), *_bake(strategy.final_bake))
-        case AllAtOnce():
-            return (), (Shift(weight=100),)
-        case _:
-            assert_never(strategy)
-
-
-def _bake(length: timedelta) -> tuple[Step, ...]:
-    return (Bake(length=length),) if length > timedelta(0) else ()

@@ -1,6 +1,6 @@
 """Step 5 of 5: what we need from outside, as a few small Protocols in Azure's words."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ class EndpointState:
 
     provisioning_state: str  # Creating, Updating, Succeeded, Failed, Deleting, Canceled
     traffic: Mapping[str, int] = field(default_factory=dict)
+    mirror: Mapping[str, int] = field(default_factory=dict)  # percent of copies, by deployment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +66,17 @@ class Workspace(Protocol):
         """Ask for the candidate at weight 0 from the plan's template; does not wait."""
         ...
 
-    def set_traffic(self, endpoint: str, weights: Mapping[str, int]) -> None:
-        """Ask for these weights and change nothing else; deployments not named get none."""
+    def set_traffic(
+        self,
+        endpoint: str,
+        weights: Mapping[str, int],
+        *,
+        mirror: Mapping[str, int] | None = None,
+    ) -> None:
+        """Ask for these weights and change nothing else; deployments not named get none.
+
+        mirror: likewise the percentages that are copied; None leaves the mirror as it is.
+        """
         ...
 
     def delete_deployment(self, endpoint: str, deployment: str) -> None:
@@ -159,10 +169,14 @@ class Context(Protocol):
         """Wait for the first of several."""
         ...
 
-    def show(self, status: Json) -> None:
-        """Make this what people see of the rollout."""
+    def show(self, status: Callable[[], Json]) -> None:
+        """Make this what people see of the rollout; it is asked at the end of every turn."""
         ...
 
     def tell_ledger(self, workspace: str, endpoint: str, operation: str, payload: Json) -> None:
         """Signal the endpoint's ledger, once."""
+        ...
+
+    def tell_turns(self, operation: str, payload: Json) -> None:
+        """Signal the turns of all rollouts, once: enter, and leave."""
         ...

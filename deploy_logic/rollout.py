@@ -1,5 +1,7 @@
 """Step 4 of 5: the record people see of one rollout, and which operation is allowed when. Pure."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -33,8 +35,17 @@ _ENDS = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.ERRORED, Phase.SUPERSEDE
 class Operation(StrEnum):
     """What may be asked of a rollout in flight."""
 
-    ABORT = "abort"  # by a person, with a reason
-    SUPERSEDE = "supersede"  # by the ledger, for a newer version
+    ABORT = "abort"  # by a person: roll back
+    SUPERSEDE = "supersede"  # by the ledger, for a newer version: roll back
+    APPROVE = "approve"  # by a person who is asked: go on
+    REJECT = "reject"  # by a person who is asked: roll back
+    PAUSE = "pause"  # by a person: stay where it is; gates go on being measured
+    RESUME = "resume"
+    PROMOTE_NOW = "promote_now"  # by a person: leave out the steps, bakes and approvals that remain
+    FREEZE = "freeze"  # by the sweep: the weights are not what the rollout has set
+    ADOPT = "adopt"  # by a person, when frozen: leave the weights as they are, and go on
+    RESTORE = "restore"  # by a person, when frozen: set our weights again, and go on
+    TURN = "turn"  # by the turns: no more rollouts than allowed run at once
 
 
 _BEFORE_PROMOTION_IS_COMPLETE = frozenset(
@@ -43,6 +54,15 @@ _BEFORE_PROMOTION_IS_COMPLETE = frozenset(
 ALLOWED: Mapping[Operation, frozenset[Phase]] = {
     Operation.ABORT: _BEFORE_PROMOTION_IS_COMPLETE,
     Operation.SUPERSEDE: _BEFORE_PROMOTION_IS_COMPLETE,
+    Operation.APPROVE: frozenset({Phase.WAITING}),
+    Operation.REJECT: frozenset({Phase.WAITING}),
+    Operation.PAUSE: _BEFORE_PROMOTION_IS_COMPLETE,
+    Operation.RESUME: _BEFORE_PROMOTION_IS_COMPLETE,
+    Operation.PROMOTE_NOW: frozenset({Phase.PROGRESSING, Phase.WAITING, Phase.PROMOTING}),
+    Operation.FREEZE: frozenset({Phase.PROGRESSING, Phase.WAITING, Phase.PROMOTING}),
+    Operation.ADOPT: frozenset({Phase.WAITING}),
+    Operation.RESTORE: frozenset({Phase.WAITING}),
+    Operation.TURN: frozenset({Phase.PENDING}),
 }
 
 
@@ -53,6 +73,8 @@ class Request:
     operation: Operation
     by: str  # object id of a person, or the rollout that supersedes
     reason: str
+    claims: tuple[str, ...] = ()  # user:, group: and role: of that person, as the token says
+    figures: str = ""  # digest of the figures that the person was shown (Awaited.figures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +84,20 @@ class Entry:
     at: datetime
     text: str
     figures: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """What a rollout waits for, and from whom."""
+
+    what: str  # approval before, approval to promote, gate, weights, failure, turn
+    text: str  # for people
+    until: datetime | None = None  # no answer by then is a no
+    operations: tuple[Operation, ...] = ()  # that would be an answer
+    approvers: tuple[str, ...] = ()  # empty: whoever may operate rollouts
+    quorum: int = 1
+    approved_by: tuple[str, ...] = ()
+    figures: str = ""  # digest of what the decision rests on; an answer names it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +116,12 @@ class Rollout:
     candidate: str = ""
     stable: str = ""  # empty: the first version on an empty endpoint
     weights: Mapping[str, int] = field(default_factory=dict)  # as last read back
+    mirror: Mapping[str, int] = field(default_factory=dict)  # likewise
+    steps: tuple[str, ...] = ()  # of the plan, in words
+    step: int = 0  # how many of them were begun
+    awaits: Awaited | None = None
+    paused_by: str = ""
+    measured: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # by gate, the last
     attempt: int = 1
     started: datetime
     ended: datetime | None = None
@@ -104,3 +146,31 @@ class Rollout:
 def allows(operation: Operation, phase: Phase) -> bool:
     """Whether the operation may be asked for in this phase."""
     return phase in ALLOWED[operation]
+
+
+def digest_figures(rollout: Rollout) -> str:
+    """Return a short digest of what a decision about the rollout rests on as it is now."""
+    facts = [rollout.rollout_id, rollout.step, rollout.policy_hash, dict(rollout.weights)]
+    text = json.dumps([*facts, {name: dict(one) for name, one in rollout.measured.items()}])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def refuse_answer(awaited: Awaited, request: Request, *, registered_by: str) -> str:
+    """Return why an answer does not count, or nothing when it does.
+
+    registered_by is the one who may not approve; empty when everybody may.
+    """
+    if request.operation not in awaited.operations:
+        expected = ", ".join(awaited.operations) or "nothing"
+        return f"what is awaited is {expected}"
+    if request.figures != awaited.figures:
+        return f"it rests on figures {request.figures!r}, and these are {awaited.figures!r}"
+    claims = {claim.lower() for claim in (f"user:{request.by}", *request.claims)}
+    if awaited.approvers and not claims & {one.lower() for one in awaited.approvers}:
+        return f"only {', '.join(awaited.approvers)} may answer"
+    if request.operation is Operation.APPROVE and request.by in awaited.approved_by:
+        return "the same person has approved already"
+    is_own = registered_by and f"user:{registered_by}".lower() in claims
+    if request.operation is Operation.APPROVE and is_own:
+        return "whoever registered the version may not approve it"
+    return ""

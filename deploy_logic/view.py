@@ -1,8 +1,6 @@
 """How a rollout looks to people: to the HTTP API, the terminal and the engine's status. Pure."""
 
 import json
-from dataclasses import replace
-
 from deploy_logic.codec import Json, encode
 from deploy_logic.rollout import Rollout
 
@@ -22,11 +20,16 @@ def show_status(rollout: Rollout) -> Json:
     When not even a line fits, the end of the reason goes too. The whole of it is the
     orchestration's result.
     """
-    for left_out in range(len(rollout.timeline) + 1):
-        shown = encode(replace(rollout, timeline=rollout.timeline[left_out:]))
-        shown["timeline_left_out"] = left_out
-        if _fits(shown):
-            return shown
+    shown = encode(rollout)
+    lines = shown["timeline"]
+    shown |= {"timeline": [], "timeline_left_out": len(lines)}
+    room = _LONGEST_STATUS - len(json.dumps(shown))
+    for line in reversed(lines):
+        room -= len(json.dumps(line)) + len(", ")
+        if room < 0:
+            break
+        shown["timeline_left_out"] -= 1
+    shown["timeline"] = lines[shown["timeline_left_out"] :]
     kept = len(rollout.reason)
     while kept and not _fits(shown):
         kept //= 2

@@ -26,15 +26,25 @@ _LONGEST_RETRY_AFTER = timedelta(minutes=5)  # whatever Azure asks for
 class Stop(Exception):  # noqa: N818 - not an error: the one road that leads to roll back
     """The rollout does not go on; says how it will end and why."""
 
-    def __init__(self, phase: Phase, reason: str) -> None:
-        """Take the phase that the rollout ends in once it is rolled back."""
+    def __init__(self, phase: Phase, reason: str, *, is_judged: bool = False) -> None:
+        """Take the phase that the rollout ends in once it is rolled back.
+
+        is_judged: a gate said so while the candidate had traffic, and a policy may ask a person.
+        """
         super().__init__(reason)
         self.phase = phase
         self.reason = reason
+        self.is_judged = is_judged
+
+
+def _stop(request: Request) -> Stop:
+    if request.operation is Operation.ABORT:
+        return Stop(Phase.FAILED, f"aborted by {request.by}: {request.reason}")
+    return Stop(Phase.SUPERSEDED, f"superseded by {request.by}: {request.reason}")
 
 
 class Waiting:
-    """The one place where a rollout waits."""
+    """The one place where a rollout waits, and where operations arrive."""
 
     def __init__(self, context: Context, *, note: Callable[..., None]) -> None:
         """Start to listen for operations."""
@@ -45,6 +55,16 @@ class Waiting:
         self._deadline_text = ""
         self._is_listening = True
         self._interval = timedelta(seconds=15)
+        self.paused: Request | None = None
+        self.hurried: Request | None = None  # promote now
+        self.frozen: Request | None = None  # the sweep found weights that are not ours
+        self.answers: list[Request] = []  # of people who may have been asked
+        self.has_turn = False
+
+    @property
+    def now(self) -> datetime:
+        """The time of this turn."""
+        return self._context.now
 
     def limit(self, length: timedelta) -> None:
         """Set the deadline of the whole rollout, from now."""
@@ -65,7 +85,7 @@ class Waiting:
             self._context.cancel(self._deadline)
 
     def heed(self) -> None:
-        """Raise Stop if an operation or the deadline says so."""
+        """Take in what was asked; raise Stop if an operation or the deadline says so."""
         while self._is_listening and self._inbox.is_complete:
             asked = self._inbox.get_result()
             self._inbox = self._context.operation()
@@ -73,8 +93,11 @@ class Waiting:
         if self._is_listening and self._deadline is not None and self._deadline.is_complete:
             raise Stop(Phase.FAILED, self._deadline_text)
 
-    def rest(self, length: timedelta) -> Story[None]:
-        """Sleep; an operation or the deadline wakes."""
+    def rest(self, length: timedelta, *, until: Callable[[], bool] | None = None) -> Story[None]:
+        """Sleep; an operation or the deadline wakes, and so does what until says."""
+        self.heed()
+        if until is not None and until():
+            return
         timer = self._context.timer(self._context.now + length)
         while not timer.is_complete:
             wakers = [timer]
@@ -88,6 +111,9 @@ class Waiting:
                 # timer let go of then would never fire.
                 self._context.cancel(timer)
                 raise
+            if until is not None and until() and not timer.is_complete:
+                self._context.cancel(timer)
+                return
 
     def ask(self, activity: str, payload: Json, *, within: timedelta) -> Story[Json]:
         """Return what an activity found out; Stop when it could not in all that time.
@@ -104,6 +130,10 @@ class Waiting:
         if answer["state"] != "done":
             raise Stop(Phase.ERRORED, answer["reason"])
         return answer
+
+    def try_once(self, activity: str, payload: Json) -> Story[Json]:
+        """Return what an activity answers, whatever it is; asking again is the caller's choice."""
+        return (yield from self._effect(activity, payload))
 
     def converge(
         self,
@@ -155,12 +185,22 @@ class Waiting:
         except ValidationError:
             self._note("an operation that cannot be read was left aside")
             return
-        self._note(f"{request.operation} by {request.by}: {request.reason}")
+        if request.operation is not Operation.TURN:
+            self._note(f"{request.operation} by {request.by}: {request.reason}")
         match request.operation:
-            case Operation.ABORT:
-                reason = f"aborted by {request.by}: {request.reason}"
-                raise Stop(Phase.FAILED, reason)
-            case Operation.SUPERSEDE:
-                raise Stop(Phase.SUPERSEDED, f"superseded by {request.by}: {request.reason}")
+            case Operation.ABORT | Operation.SUPERSEDE:
+                raise _stop(request)
+            case Operation.PAUSE:
+                self.paused = request
+            case Operation.RESUME:
+                self.paused = None
+            case Operation.PROMOTE_NOW:
+                self.hurried = request
+            case Operation.FREEZE:
+                self.frozen = request
+            case Operation.APPROVE | Operation.REJECT | Operation.ADOPT | Operation.RESTORE:
+                self.answers.append(request)
+            case Operation.TURN:
+                self.has_turn = True
             case _:
                 assert_never(request.operation)

@@ -5,14 +5,24 @@ the settings allow, and the plan's deadline cuts everything before promotion is 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, assert_never
 
-from deploy_logic.codec import encode
 from deploy_logic.duration import print_duration
-from deploy_logic.orchestrator import PROBE_ATTEMPTS
-from deploy_logic.plan import Bake, Plan, Probe, Shift, Step
+from deploy_logic.layout import print_step
+from deploy_logic.plan import Plan
+from deploy_logic.step import (
+    Agreement,
+    Approve,
+    Bake,
+    Call,
+    Champion,
+    Mirror,
+    Probe,
+    Shift,
+    Step,
+)
 
 type Json = dict[str, Any]
 
@@ -35,7 +45,6 @@ class Act:
     least: timedelta = _NOTHING
     most: timedelta = _NOTHING
     is_cut_by_deadline: bool = True
-    details: Json = field(default_factory=dict)  # of a kind of step that is not known here
 
 
 def schedule(plan: Plan) -> Json:
@@ -60,7 +69,6 @@ def schedule(plan: Plan) -> Json:
                 "writes": [write["write"] for write in act.writes],
                 **moment("earliest_end", earliest),
                 **moment("latest_end", latest),
-                "details": act.details,
             }
         )
     ends = {**moment("earliest_end", earliest), **moment("latest_end", latest)}
@@ -97,6 +105,8 @@ def print_words(length: timedelta) -> str:
 def _acts(plan: Plan) -> Iterator[Act]:
     """Give everything that orchestrator.roll_out does when all goes well, in its order."""
     create, timings = plan.timings.creation_deadline, plan.timings
+    for step in plan.preparation:
+        yield _act(plan, step, 0)
     if plan.creation.endpoint_template:
         write = {"write": "create_endpoint", "name": plan.endpoint}
         text = f"create endpoint {plan.endpoint!r} from the policy's template"
@@ -109,10 +119,10 @@ def _acts(plan: Plan) -> Iterator[Act]:
         act = _act(plan, step, weight)
         weight = act.weight
         yield act
-    if isinstance(plan.promotion[-1], Bake):
+    if not isinstance(plan.promotion[-1], Shift):
         text = "read the weights back once more"
         yield Act(kind="read_back", text=text, weight=weight, most=timings.shift_deadline)
-    if plan.stable:
+    if plan.stable and not plan.keep_old:
         write = {"write": "delete_deployment", "name": plan.stable}
         text = f"retire {plan.stable!r}, which has weight 0"
         yield Act(
@@ -127,44 +137,62 @@ def _acts(plan: Plan) -> Iterator[Act]:
 
 def _act(plan: Plan, step: Step, weight: int) -> Act:
     timings = plan.timings
-    if isinstance(step, Shift):
-        rest = {plan.stable: _ALL_WEIGHT - step.weight} if plan.stable else {}
-        weights = {**rest, plan.candidate: step.weight}
-        return Act(
-            kind=step.kind,
-            text="weights " + ", ".join(f"{name} {value}" for name, value in weights.items()),
-            weight=step.weight,
-            writes=({"write": "set_traffic", "name": plan.endpoint, "weights": weights},),
-            most=timings.shift_deadline,
-        )
-    if isinstance(step, Bake):
-        text = f"bake for {print_words(step.length)} at weight {weight}"
-        length = step.length
-        return Act(kind=step.kind, text=text, weight=weight, bake=length, least=length, most=length)
-    if isinstance(step, Probe):
-        most = (timings.shift_deadline + timings.poll_interval) * PROBE_ATTEMPTS
-        text = f"call {plan.candidate!r} directly: {step.name}"
-        return Act(kind=step.kind, text=text, weight=weight, gates=(step.name,), most=most)
-    return _unknown(plan, step, weight)
+    match step:
+        case Shift():
+            return _shift(plan, step)
+        case Mirror():
+            mirror = {plan.candidate: step.percent} if step.percent else {}
+            write = {"write": "set_mirror", "name": plan.endpoint, "mirror": mirror}
+            return Act(
+                kind=step.kind,
+                text=print_step(step),
+                weight=weight,
+                writes=(write,),
+                most=timings.shift_deadline,
+            )
+        case Bake():
+            return _bake(step, weight)
+        case Approve():
+            return Act(
+                kind=step.kind,
+                text=print_step(step),
+                weight=weight,
+                approvals=step.approvers,
+                most=step.deadline,
+                is_cut_by_deadline=step.when == "promote",
+            )
+        case Champion():
+            return Act(kind=step.kind, text=print_step(step), weight=weight, gates=(step.name,))
+        case Probe() | Agreement() | Call():
+            most = (timings.shift_deadline + timings.poll_interval) * (step.error_budget + 1)
+            text = print_step(step)
+            gates = (step.name,)
+            return Act(kind=step.kind, text=text, weight=weight, gates=gates, most=most)
+        case _:
+            assert_never(step)
 
 
-def _unknown(plan: Plan, step: Any, weight: int) -> Act:  # noqa: ANN401 - not known here
-    """Show a kind of step that this command does not know, as it is.
-
-    What is called length or bake passes in any case; every other length is what it may take.
-    """
-    named = {one.name: getattr(step, one.name) for one in fields(step)}
-    lengths = {name: value for name, value in named.items() if isinstance(value, timedelta)}
-    bake = lengths.pop("length", None) or lengths.pop("bake", None)
-    kind = str(named.get("kind", type(step).__name__.lower()))
-    waits = bake or _NOTHING
+def _shift(plan: Plan, step: Shift) -> Act:
+    rest = {plan.stable: _ALL_WEIGHT - step.weight} if plan.stable else {}
+    weights = {**rest, plan.candidate: step.weight}
     return Act(
-        kind=kind,
-        text=f"{kind} {named.get('name', '')}".strip(),
+        kind=step.kind,
+        text="weights " + ", ".join(f"{name} {value}" for name, value in weights.items()),
+        weight=step.weight,
+        writes=({"write": "set_traffic", "name": plan.endpoint, "weights": weights},),
+        most=plan.timings.shift_deadline,
+    )
+
+
+def _bake(step: Bake, weight: int) -> Act:
+    """Count in that a bake is extended while its gates cannot say."""
+    patience = max((watch.patience for watch in step.watches), default=_NOTHING)
+    return Act(
+        kind=step.kind,
+        text=f"bake for {print_words(step.length)} at weight {weight}",
         weight=weight,
-        bake=bake,
-        approvals=(kind,) if "approvers" in named else (),
-        least=waits,
-        most=waits + sum(lengths.values(), _NOTHING) if lengths else plan.deadline,
-        details=encode(step),
+        bake=step.length,
+        gates=tuple(watch.name for watch in step.watches),
+        least=step.length,
+        most=step.length + patience,
     )

@@ -9,7 +9,6 @@ from deploy_logic.matching import Offer, make_offer
 from deploy_logic.plan import Timings
 from deploy_logic.policy import Policy
 from deploy_logic.policy_files import PolicyFiles
-from deploy_logic.policy_gate import Probe
 
 WORKSPACE = (
     "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/ml"
@@ -78,12 +77,14 @@ def policy_files(policy: Policy | None = None) -> PolicyFiles:
         folder="policies",
         template="instance_type: Standard_DS3_v2\ninstance_count: 1\n",
         endpoint_template="auth_mode: key\n" if policy.deploy.endpoint_template else "",
-        requests={
-            gate.request: '{"data": [[1, 2]]}'
-            for gate in policy.gates
-            if isinstance(gate, Probe) and gate.request is not None
-        },
+        requests=dict.fromkeys(_named(policy), '{"data": [[1, 2]]}'),
     )
+
+
+def _named(policy: Policy) -> list[str]:
+    """Return every file that a gate of the policy names."""
+    keys = ("request", "requests", "query")
+    return [getattr(gate, key) for gate in policy.gates for key in keys if getattr(gate, key, None)]
 
 
 def an_offer(policy: Policy | None = None, *, version: str = "7", event_id: str = "e-1") -> Offer:

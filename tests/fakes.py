@@ -49,6 +49,7 @@ class FakeEndpoint:
     busy_until: datetime = MONDAY
     state: str = "Succeeded"  # in which its last operation left it
     coming: dict[str, int] | None = None  # weights that become visible when the operation is over
+    mirror: dict[str, int] = field(default_factory=dict)
     deleting: str = ""
 
 
@@ -69,9 +70,9 @@ class FakeWorkspace:
         self.logs: dict[str, str] = {}  # deployment -> its log, if it is not the usual one
         self.fault: Callable[[str, str], None] = lambda _method, _when: None
 
-    def register(self, version: str, *, model: str = "fraud", **tags: str) -> None:
+    def register(self, version: str, *, model: str = "fraud", by: str = "", **tags: str) -> None:
         self.models[model, version] = ModelVersion(
-            version=version, id=model_id(version, model=model), tags=tags
+            version=version, id=model_id(version, model=model), tags=tags, created_by=by
         )
 
     def serve(self, version: str, *, endpoint: str = "fraud", name: str = "blue") -> None:
@@ -103,7 +104,9 @@ class FakeWorkspace:
         if found is None:
             return None
         state = "Updating" if found.busy_until > self.clock.now else found.state
-        return EndpointState(provisioning_state=state, traffic=dict(found.weights))
+        return EndpointState(
+            provisioning_state=state, traffic=dict(found.weights), mirror=dict(found.mirror)
+        )
 
     def list_deployments(self, endpoint: str) -> tuple[Deployment, ...]:
         self._enter("list_deployments")
@@ -148,9 +151,19 @@ class FakeWorkspace:
         )
         self._leave("create_deployment")
 
-    def set_traffic(self, endpoint: str, weights: Mapping[str, int]) -> None:
+    def set_traffic(
+        self,
+        endpoint: str,
+        weights: Mapping[str, int],
+        *,
+        mirror: Mapping[str, int] | None = None,
+    ) -> None:
         self._enter("set_traffic")
         found = self._idle(endpoint)
+        if mirror is not None:
+            found.mirror = dict(mirror)
+        if sum(found.mirror.values()) > 50 or any(weights.get(name) for name in found.mirror):
+            self.violations.append(f"P1: mirror {found.mirror} beside weights {weights}")
         weighted = {name: weight for name, weight in weights.items() if weight != 0}
         if sum(weighted.values()) not in {0, 100}:
             self.violations.append(f"P1: weights {weights}")

@@ -82,7 +82,7 @@ BRIEF = {
     "deployment": CANDIDATE,
     "rollout_id": OURS,
     "must_be_ours": True,
-    "body": "[]",
+    "probe": {"name": "probe 1", "bodies": ["[]"], "expect": {"status": 200}},
     "weights": {CANDIDATE: 10, "blue": 90},
 }
 
@@ -97,7 +97,7 @@ def ready(stage: Stage, activity: str) -> None:
     """Bring about what the story has brought about when it calls the activity."""
     if activity == "create_endpoint":
         stage.workspace.endpoints.clear()
-    if activity in {"watch_candidate", "probe", "shift", "retire"}:
+    if activity in {"watch_candidate", "probe", "shift", "weigh", "retire"}:
         stage.put(CANDIDATE, rollout_id=OURS)
 
 
@@ -109,6 +109,7 @@ WRITE_OF = {
     "create_candidate": ["create_deployment"],
     "watch_candidate": [],
     "probe": [],
+    "weigh": [],
     "shift": ["set_traffic"],
     "retire": ["delete_deployment"],
 }
@@ -325,7 +326,8 @@ def test_probe_asks_the_candidate_itself(stage: Stage) -> None:
     stage.workspace.answers["7"] = Answer(status=500, milliseconds=3, body="boom")
     answer = stage.call("probe", BRIEF)
     assert answer["state"] == "done"
-    assert (answer["answer"]["status"], answer["answer"]["body"]) == (500, "boom")
+    assert answer["judgement"]["verdict"] == "fail"
+    assert answer["judgement"]["figures"] == {"status": 500, "milliseconds": 3, "answer": "boom"}
 
 
 # --- shift
@@ -335,7 +337,11 @@ def test_weights_are_done_when_they_are_read_back(stage: Stage) -> None:
     stage.put(CANDIDATE, rollout_id=OURS)
     assert stage.call("shift", BRIEF)["state"] == "working"
     stage.wait()
-    assert stage.call("shift", BRIEF) == {"state": "done", "weights": {CANDIDATE: 10, "blue": 90}}
+    assert stage.call("shift", BRIEF) == {
+        "state": "done",
+        "weights": {CANDIDATE: 10, "blue": 90},
+        "mirror": {},
+    }
 
 
 def test_weights_that_take_effect_at_once_are_done_at_once(stage: Stage) -> None:
@@ -351,7 +357,7 @@ def test_same_weights_in_another_case_or_with_zeros_are_not_set_again(
 ) -> None:
     stage.endpoint.weights = traffic
     answer = stage.call("shift", {**BRIEF, "weights": {"blue": 100}})
-    assert answer == {"state": "done", "weights": traffic}
+    assert answer == {"state": "done", "weights": traffic, "mirror": {}}
     assert stage.writes() == []
 
 
@@ -375,7 +381,7 @@ def test_shift_waits_while_another_change_runs(stage: Stage) -> None:
             {"blue": 100},
             {"state": "broke", "reason": "setting weights: endpoint 'fraud' does not exist"},
         ),
-        ({}, {"state": "done", "weights": {}}),
+        ({}, {"state": "done", "weights": {}, "mirror": {}}),
     ],
     ids=["some", "none"],
 )

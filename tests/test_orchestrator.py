@@ -1,6 +1,7 @@
 """The story of one rollout, told in a toy world: every road it can take, and how it ends."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -28,6 +29,7 @@ class Tale:
     """A world in which version 6 serves as `blue` and version 7 is registered."""
 
     def __init__(self, policy: Policy | None = None) -> None:
+        self.needs_turn = False
         self.policy = policy or a_policy(final_bake="20m")
         self.world = World([policy_files(self.policy)], delay=lambda: 1.0)
         self.workspace = self.world.workspace
@@ -36,7 +38,8 @@ class Tale:
         self.begin = self.world.clock.now
 
     def offer(self, version: str = "7") -> None:
-        self.world.offer(an_offer(self.policy, version=version))
+        asked = an_offer(self.policy, version=version)
+        self.world.offer(replace(asked, needs_turn=self.needs_turn))
 
     def tell(self) -> dict[str, Any]:
         """Offer version 7, let everything happen, and return the rollout as people see it."""
@@ -62,9 +65,18 @@ class Tale:
     def deployments(self) -> list[str]:
         return sorted(self.workspace.endpoints["fraud"].deployments)
 
-    def ask(self, operation: Operation = Operation.ABORT) -> None:
-        request = Request(operation=operation, by="ann", reason="looks wrong")
-        self.run.context.receive(encode(request))
+    def ask(
+        self,
+        operation: Operation = Operation.ABORT,
+        *,
+        by: str = "ann",
+        claims: tuple[str, ...] = (),
+        figures: str = "",
+    ) -> None:
+        request = Request(
+            operation=operation, by=by, reason="looks wrong", claims=claims, figures=figures
+        )
+        self.world.after(timedelta(0), lambda: self.run.context.receive(encode(request)))
 
     def when(self, phase: str, act: Callable[[], None]) -> None:
         """Do something as soon as people see the rollout in that phase."""
@@ -111,7 +123,7 @@ def test_canary_is_walked_through_step_by_step() -> None:
         "weight 50 to 'fraud-v7'",
         "weights read back: blue 50, fraud-v7 50",
         "bakes for 10m",
-        "weight 100 to 'fraud-v7'",
+        "'fraud-v7' is to become the stable",
         "weights read back: fraud-v7 100",
         "bakes for 20m",
         "weights read back: fraud-v7 100",
@@ -258,8 +270,9 @@ def test_probe_that_is_answered_badly_is_failed() -> None:
     assert result["reason"] == "probe 1 (request.json): status 424 is not 200, answer boom"
     (judged,) = [one["figures"] for one in result["timeline"] if "verdict" in one["figures"]]
     assert judged == {
+        "gate": "probe 1 (request.json)",
         "verdict": "fail",
-        "attempt": 1,
+        "dry_run": False,
         "status": 424,
         "milliseconds": 9,
         "answer": "boom",
@@ -288,18 +301,14 @@ def test_no_quota_is_errored() -> None:
     is_rolled_back(tale)
 
 
-def test_probe_that_cannot_be_asked_is_errored_after_three_attempts() -> None:
+def test_probe_that_cannot_be_asked_is_errored_once_its_error_budget_is_spent() -> None:
     tale = Tale()
     tale.workspace.answers["7"] = DOWN
     result = tale.tell()
     assert result["phase"] == "errored"
-    assert result["reason"].endswith("status 503 is not 200, answer  (3 times)")
+    assert result["reason"].endswith("status 503 is not 200, answer  (5 times)")
     judged = [one["figures"] for one in result["timeline"] if "verdict" in one["figures"]]
-    assert [(one["verdict"], one["attempt"]) for one in judged] == [
-        ("error", 1),
-        ("error", 2),
-        ("error", 3),
-    ]
+    assert [one["verdict"] for one in judged] == ["error"] * 5
     is_rolled_back(tale)
 
 
@@ -364,7 +373,7 @@ def test_our_own_mistake_leads_back_to_the_stable(monkeypatch: pytest.MonkeyPatc
     def judge(*_: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("deploy_logic.orchestrator.judge_probe", judge)
+    monkeypatch.setattr("deploy_logic.gating._judge", judge)
     tale = Tale()
     result = tale.tell()
     assert result["phase"] == "errored"

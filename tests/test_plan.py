@@ -11,22 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy_logic.plan import (
-    Bake,
     Creation,
     Deployment,
     ModelVersion,
     NoPlan,
     Plan,
-    Probe,
-    Shift,
     Sight,
     Snapshot,
-    Step,
     find_stable,
     make_plan,
     name_candidate,
 )
 from deploy_logic.policy import Policy
+from deploy_logic.step import Bake, Probe, Shift, Step
 from tests.builders import TIMINGS, WORKSPACE, a_policy, an_offer, model_id, policy_files
 
 SERVES_6 = Snapshot(
@@ -91,7 +88,7 @@ BLUE_GREEN = a_policy(strategy={"kind": "blue-green", "final_bake": "20m"})
         (
             a_policy(weights=(1,), bake="0s"),
             SERVES_6,
-            f"{PROBE}, shift 1, bake 0:00:00",
+            f"{PROBE}, shift 1",
             "shift 100",
         ),
         (a_policy(weights=(5,), gates=[]), SERVES_6, "shift 5, bake 0:10:00", "shift 100"),
@@ -132,8 +129,9 @@ def test_plan_fixes_everything_that_the_rollout_needs() -> None:
     files = policy_files(policy)
     probe = Probe(
         name="probe 1 (request.json)",
-        body='{"data": [[1, 2]]}',
-        expect={"status": 200, "within": None, "schema": None, "equals": None, "contains": ""},
+        bodies=('{"data": [[1, 2]]}',),
+        error_budget=4,
+        expect={"status": 200, "within": None, "equals": None, "contains": ""},
     )
     expected = Plan(
         rollout_id=an_offer().rollout_id,
@@ -147,6 +145,9 @@ def test_plan_fixes_everything_that_the_rollout_needs() -> None:
         creation=Creation(template=files.template, endpoint_template="", folder="policies"),
         candidate="fraud-v7",
         stable="blue",
+        stable_model="fraud",
+        stable_version="6",
+        weights={"blue": 100},
         steps=(probe, Shift(weight=10), Bake(length=timedelta(minutes=10))),
         promotion=(Shift(weight=100),),
         deadline=timedelta(hours=3),

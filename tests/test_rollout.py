@@ -15,6 +15,15 @@ PHASES = OVER | {"pending", "preparing", "progressing", "waiting", "promoting", 
 TABLE = {
     "abort": {"pending", "preparing", "progressing", "waiting", "promoting"},
     "supersede": {"pending", "preparing", "progressing", "waiting", "promoting"},
+    "approve": {"waiting"},
+    "reject": {"waiting"},
+    "pause": {"pending", "preparing", "progressing", "waiting", "promoting"},
+    "resume": {"pending", "preparing", "progressing", "waiting", "promoting"},
+    "promote_now": {"progressing", "waiting", "promoting"},
+    "freeze": {"progressing", "waiting", "promoting"},
+    "adopt": {"waiting"},
+    "restore": {"waiting"},
+    "turn": {"pending"},
 }
 
 

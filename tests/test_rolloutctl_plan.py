@@ -310,19 +310,6 @@ class Dance:
     steps: int
 
 
-def test_step_of_a_kind_not_known_here_is_shown_as_it_is() -> None:
-    plan = a_plan(strategy={"kind": "all-at-once"})
-    asked = Approve(name="before", approvers=("group:ml",), deadline=timedelta(hours=2))
-    later = replace(plan, steps=(asked, Dance(steps=3)))  # type: ignore[arg-type] # that is it
-    found = schedule(later)["steps"]
-    assert found[1]["kind"] == "approve"
-    assert found[1]["approvals"] == ["approve"]
-    assert found[1]["details"]["deadline"] == "PT2H"
-    assert (found[1]["earliest_end"], found[1]["latest_end"]) == ("PT0S", "PT3H")
-    assert (found[2]["kind"], found[2]["details"]) == ("dance", {"steps": 3})
-    assert found[2]["latest_end"] == "PT8H"  # nobody knows how long: the plan's deadline
-
-
 @pytest.mark.parametrize(
     ("length", "iso", "words"),
     [

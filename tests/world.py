@@ -18,14 +18,17 @@ from deploy_logic import ledger as ledgers
 from deploy_logic import orchestrator
 from deploy_logic.activities import ACTIVITIES, Outside
 from deploy_logic.codec import Json, decode, encode
+from deploy_logic.gate import Judgement, Verdict
 from deploy_logic.ledger import Decision, Ended, Ledger, Start, Tell
 from deploy_logic.matching import Offer
 from deploy_logic.policy_files import PolicyFiles
 from deploy_logic.ports import Waitable
-from deploy_logic.rollout import Phase
+from deploy_logic.rollout import Operation, Phase, Request
 from tests.builders import TIMINGS
 from tests.fakes import Clock, FakeWorkspace
 
+GATES = frozenset({"measure", "agree", "call"})
+FINE = Judgement(verdict=Verdict.PASS, reason="it is fine", figures={"value": 0.0})
 LONGEST = timedelta(days=3)  # virtual; every rollout of the stories must be over by then
 
 
@@ -74,7 +77,7 @@ class SimContext:
         self.inbox_waiting: list[SimTask] = []
         self.inbox_buffer: list[Any] = []
         self.fresh: list[tuple[int | None, Any]] = []
-        self.status: Json = {}
+        self._status: Callable[[], Json] = dict
 
     @property
     def now(self) -> datetime:
@@ -109,8 +112,18 @@ class SimContext:
     def any(self, waitables: Iterable[Waitable]) -> SimTask:
         return SimTask(task for task in waitables if isinstance(task, SimTask))
 
-    def show(self, status: Json) -> None:
-        self.status = json.loads(json.dumps(status))
+    def show(self, status: Callable[[], Json]) -> None:
+        self._status = status
+
+    @property
+    def status(self) -> Json:
+        shown: Json = json.loads(json.dumps(self._status()))
+        return shown
+
+    def tell_turns(self, operation: str, payload: Json) -> None:
+        self.actions.append(("turns", f"{operation} {payload}"))
+        if self._world is not None:
+            self._world.tell_turns(operation, payload["rollout_id"])
 
     def tell_ledger(self, workspace: str, endpoint: str, operation: str, payload: Json) -> None:
         self.actions.append(("tell", f"{workspace} {endpoint} {operation}"))
@@ -166,6 +179,9 @@ class World:
         self.at_activity: dict[tuple[str, int], list[Callable[[], None]]] = {}
         self._called: collections.Counter[str] = collections.Counter()
         self.crashes: Callable[[str], bool] = lambda _activity: False
+        # what a gate that asks others says; a text: it could not be asked
+        self.judge: Callable[[str], Judgement | str] = lambda _gate: FINE
+        self.asked: list[tuple[str, Json]] = []  # of these gates, with the payload
         self.ledgers: dict[str, Ledger] = {}
         self.runs: list[Run] = []
         self.ended_with: dict[str, dict[str, int]] = {}  # rollout id -> weights that callers met
@@ -199,6 +215,11 @@ class World:
         assert operation == "finish"
         book = self.ledgers[endpoint.lower()]
         self._apply(endpoint, ledgers.finish(book, decode(Ended, payload)))
+
+    def tell_turns(self, operation: str, rollout_id: str) -> None:
+        if operation == "enter":
+            request = Request(operation=Operation.TURN, by="turns", reason="its turn")
+            self.after(timedelta(seconds=1), lambda: self.ask(rollout_id, encode(request)))
 
     def _apply(self, endpoint: str, decision: Decision) -> None:
         # through JSON and back, as the entity's state goes
@@ -235,7 +256,7 @@ class World:
     def run_activity(self, context: SimContext, task: SimTask, name: str, payload: Json) -> None:
         def act() -> None:
             try:
-                answer = ACTIVITIES[name](self.outside, payload)
+                answer = self._carry_out(name, payload)
                 if self.crashes(name):  # it landed, its answer was lost, the engine runs it again
                     again = timedelta(seconds=self.delay())
                     self.after(again, act)
@@ -250,6 +271,17 @@ class World:
             for meanwhile in self.at_activity.get((called, self._called[called]), ()):
                 self.after(timedelta(milliseconds=1), meanwhile)
         self.after(timedelta(seconds=self.delay()), act)
+
+    def _carry_out(self, name: str, payload: Json) -> Json:
+        """Carry an activity out; gates that ask others are judged as the story says."""
+        if name not in GATES:
+            return ACTIVITIES[name](self.outside, payload)
+        gate = payload.get("watch") or payload.get("agreement") or payload["call"]
+        self.asked.append((gate["name"], payload))
+        found = self.judge(gate["name"])
+        if isinstance(found, Judgement):
+            return {"state": "done", "judgement": encode(found)}
+        return {"state": "busy", "reason": found}
 
     def _resume_all(self) -> None:
         for run in self.runs:

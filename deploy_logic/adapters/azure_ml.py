@@ -75,6 +75,7 @@ class AzureMl:
         return EndpointState(
             provisioning_state=properties.get("provisioningState", ""),
             traffic=properties.get("traffic") or {},
+            mirror=properties.get("mirrorTraffic") or {},
         )
 
     def list_deployments(self, endpoint: str) -> tuple[Deployment, ...]:
@@ -117,12 +118,20 @@ class AzureMl:
         receipt = {RECEIPT: plan.rollout_id, "rollout_policy": plan.policy}
         azure_ml_template.create_deployment(self._cloud, self._credential, plan, receipt)
 
-    def set_traffic(self, endpoint: str, weights: Mapping[str, int]) -> None:
+    def set_traffic(
+        self,
+        endpoint: str,
+        weights: Mapping[str, int],
+        *,
+        mirror: Mapping[str, int] | None = None,
+    ) -> None:
         """Ask for these weights and change nothing else; deployments not named get none."""
         found = self._arm.get(_endpoint(endpoint))
         if found is None:
             raise WorkspaceError(f"setting weights: endpoint {endpoint!r} does not exist")
         properties = {**found["properties"], "traffic": dict(weights)}
+        if mirror is not None:
+            properties["mirrorTraffic"] = dict(mirror)
         for read_only in ("scoringUri", "swaggerUri", "provisioningState"):
             properties.pop(read_only, None)
         body = {key: found[key] for key in ("location", "tags", "kind", "sku") if found.get(key)}
@@ -216,6 +225,7 @@ def _model_version(found: Body) -> ModelVersion:
         tags={key: str(value) for key, value in (properties.get("tags") or {}).items()},
         is_archived=bool(properties.get("isArchived")),
         created=_time((found.get("systemData") or {}).get("createdAt")),
+        created_by=str((found.get("systemData") or {}).get("createdBy") or ""),
     )
 
 

@@ -36,6 +36,7 @@ class DurableContext:
     def __init__(self, context: OrchestrationContext) -> None:
         """Wrap the engine's context for one turn."""
         self._context = context
+        self._status: Callable[[], Json] = dict
 
     @property
     def now(self) -> datetime:
@@ -63,9 +64,18 @@ class DurableContext:
         """Wait for the first of several."""
         return when_any([one for one in waitables if isinstance(one, Task)])
 
-    def show(self, status: Json) -> None:
-        """Make this what people see of the rollout."""
-        self._context.set_custom_status(status)
+    def show(self, status: Callable[[], Json]) -> None:
+        """Make this what people see of the rollout; it is asked at the end of every turn."""
+        self._status = status
+
+    def publish(self) -> None:
+        """Hand the status to the engine, unless the turn is still a replay."""
+        if not self._context.is_replaying:
+            self._context.set_custom_status(self._status())
+
+    def tell_turns(self, operation: str, payload: Json) -> None:
+        """Signal the turns of all rollouts, once."""
+        self._context.signal_entity(EntityInstanceId("turns", "all"), operation, payload)
 
     def tell_ledger(self, workspace: str, endpoint: str, operation: str, payload: Json) -> None:
         """Signal the endpoint's ledger, once."""
@@ -74,7 +84,22 @@ class DurableContext:
 
 def roll_out(context: OrchestrationContext, payload: Json) -> Generator[Any, Any, Json]:
     """Carry one rollout from start to end."""
-    return (yield from orchestrator.roll_out(DurableContext(context), payload))
+    ours = DurableContext(context)
+    story = orchestrator.roll_out(ours, payload)
+    try:
+        waits_for = next(story)
+        while True:
+            ours.publish()
+            try:
+                result = yield waits_for
+            except Exception as error:  # noqa: BLE001 - of an activity: the story knows what to do
+                waits_for = story.throw(error)
+            else:
+                waits_for = story.send(result)
+    except StopIteration as end:
+        ours.publish()
+        done: Json = end.value
+        return done
 
 
 def relay_operation(context: OrchestrationContext, payload: Json) -> None:

@@ -1,7 +1,7 @@
 """The promises (docs/how-it-works.md) over random stories, and a seeded bug for each of them."""
 
 import dataclasses
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from datetime import timedelta
 from typing import Any, cast
 
@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis.errors import NoSuchExample
 
-from deploy_logic import activities, gate, ledger, orchestrator, waiting
+from deploy_logic import activities, gate, ledger, orchestrator, settling, waiting
 from deploy_logic.rollout import Phase as RolloutPhase
 from tests.property.strategies import Tale, judge, tales, tell
 
 STORIES = 2_000
+PASSED = {"verdict": "pass", "reason": "fine", "figures": {"status": 200}}
 
 
 @settings(max_examples=STORIES)
@@ -44,11 +45,12 @@ type Seed = Callable[[pytest.MonkeyPatch], None]
 def _skip_restore(patch: pytest.MonkeyPatch) -> None:
     """Roll back retires the candidate without giving the stable its weight back."""
 
-    def roll_back(wait: Any, diary: Any, plan: Any, stop: Any) -> Iterator[Any]:
-        wait.deafen()
+    def roll_back(diary: Any, plan: Any, stop: Any) -> Generator[Any, Any, tuple[()]]:
+        diary.waiting.deafen()
         if plan is not None:
-            yield from orchestrator.retire(wait, diary, plan, plan.candidate, must_be_ours=True)
+            yield from orchestrator.retire(diary, plan, plan.candidate, must_be_ours=True)
         diary.enter(stop.phase, stop.reason)
+        return ()
 
     patch.setattr(orchestrator, "roll_back", roll_back)
 
@@ -66,19 +68,19 @@ def _believe_the_write(patch: pytest.MonkeyPatch) -> None:
         workspace = outside.open_workspace("")
         if workspace.get_endpoint(payload["endpoint"]).provisioning_state == "Succeeded":
             workspace.set_traffic(payload["endpoint"], payload["weights"])
-        return {"state": "done", "weights": payload["weights"]}
+        return {"state": "done", "weights": payload["weights"], "mirror": {}}
 
     _replace_activity(patch, "shift", shift)
 
 
 def _forget_the_rest(patch: pytest.MonkeyPatch) -> None:
     """The candidate gets its weight and the stable keeps all of its own."""
-    real = orchestrator.shift
+    real = settling.shift
 
-    def shift(wait: Any, diary: Any, plan: Any, weights: Any) -> Any:
+    def shift(diary: Any, plan: Any, weights: Any, *, mirror: Any = None) -> Any:
         if plan.stable in weights and plan.candidate in weights:
             weights = {**weights, plan.stable: 100}
-        return real(wait, diary, plan, weights)
+        return real(diary, plan, weights, mirror=mirror)
 
     patch.setattr(orchestrator, "shift", shift)
 
@@ -108,8 +110,8 @@ def _call_it_success(patch: pytest.MonkeyPatch) -> None:
     """A rollout that was rolled back is reported as succeeded."""
     real = orchestrator.roll_back
 
-    def roll_back(wait: Any, diary: Any, plan: Any, stop: Any) -> Any:
-        return real(wait, diary, plan, waiting.Stop(RolloutPhase.SUCCEEDED, stop.reason))
+    def roll_back(diary: Any, plan: Any, stop: Any) -> Any:
+        return real(diary, plan, waiting.Stop(RolloutPhase.SUCCEEDED, stop.reason))
 
     patch.setattr(orchestrator, "roll_back", roll_back)
 
@@ -134,7 +136,7 @@ def _judge_without_figures(patch: pytest.MonkeyPatch) -> None:
     def judge_probe(name: str, expected: Any, answer: Any) -> Any:
         return dataclasses.replace(real(name, expected, answer), figures={})
 
-    patch.setattr(orchestrator, "judge_probe", judge_probe)
+    patch.setattr(activities, "judge_probe", judge_probe)
 
 
 def _do_not_wait_for_readiness(patch: pytest.MonkeyPatch) -> None:
@@ -144,7 +146,7 @@ def _do_not_wait_for_readiness(patch: pytest.MonkeyPatch) -> None:
     _replace_activity(
         patch,
         "probe",
-        lambda _outside, _payload: {"state": "done", "answer": {"status": 200, "body": "[1]"}},
+        lambda _outside, _payload: {"state": "done", "judgement": PASSED},
     )
 
 
@@ -166,8 +168,8 @@ def _use_the_clock(patch: pytest.MonkeyPatch) -> None:
     toss = iter(range(10**9))
     real = waiting.Waiting.rest
 
-    def rest(self: Any, length: timedelta) -> Any:
-        return real(self, length + timedelta(seconds=next(toss) % 7))
+    def rest(self: Any, length: timedelta, *, until: Any = None) -> Any:
+        return real(self, length + timedelta(seconds=next(toss) % 7), until=until)
 
     patch.setattr(waiting.Waiting, "rest", rest)
 
