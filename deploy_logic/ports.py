@@ -37,6 +37,10 @@ class Workspace(Protocol):
         """Return the registered version, or None when there is none."""
         ...
 
+    def list_models(self) -> tuple[str, ...]:
+        """Return the name of every model that is not archived."""
+        ...
+
     def list_model_versions(self, model: str, *, newest: int) -> tuple[ModelVersion, ...]:
         """Return the versions registered last, newest first, archived ones left out."""
         ...

@@ -16,7 +16,7 @@ from azure.core.exceptions import AzureError
 from azure.core.rest import HttpRequest
 
 from deploy_logic.adapters.arm import Arm, Body
-from deploy_logic.errors import WorkspaceError
+from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Answer
 from deploy_logic.plan import Deployment, ModelVersion, Plan
 from deploy_logic.ports import DeploymentState, EndpointState
@@ -49,6 +49,15 @@ class AzureMl:
         """Return the registered version, or None when there is none."""
         found = self._arm.get(f"/models/{quote(model)}/versions/{quote(version)}")
         return None if found is None else _model_version(found)
+
+    def list_models(self) -> tuple[str, ...]:
+        """Return the name of every model that is not archived, page after page."""
+        found = self._arm.get("/models", listViewType="ActiveOnly") or {}
+        names = [one["name"] for one in found.get("value", ())]
+        while found.get("nextLink"):
+            found = self._arm.get_url(found["nextLink"]) or {}
+            names += [one["name"] for one in found.get("value", ())]
+        return tuple(names)
 
     def list_model_versions(self, model: str, *, newest: int) -> tuple[ModelVersion, ...]:
         """Return the versions registered last, newest first, archived ones left out."""
@@ -112,7 +121,8 @@ class AzureMl:
         """Ask for these weights and change nothing else; deployments not named get none."""
         found = self._arm.get(_endpoint(endpoint))
         if found is None:
-            raise WorkspaceError(f"setting weights: endpoint {endpoint!r} does not exist")
+            message = f"setting weights: endpoint {endpoint!r} does not exist"
+            raise WorkspaceError(message, status=404)
         properties = {**found["properties"], "traffic": dict(weights)}
         for read_only in ("scoringUri", "swaggerUri", "provisioningState"):
             properties.pop(read_only, None)
@@ -146,9 +156,9 @@ class AzureMl:
             response = self._scoring.send_request(
                 request, connection_timeout=5, read_timeout=_SCORE_TIMEOUT
             )
-            text = response.text()
-        except AzureError as error:
-            return Answer(status=None, error=error.message)
+        except (AzureError, ValueError) as error:
+            return Answer(status=None, error=str(error))
+        text = response.content.decode(errors="replace")  # a model may answer an image
         if response.status_code == _UNAUTHORIZED:
             self._access.pop(endpoint, None)  # the keys were changed: read them again next time
         took = round((time.monotonic() - begin) * 1000)
@@ -177,7 +187,13 @@ class AzureMl:
                 token = self._arm.post(f"{_endpoint(endpoint)}/token", {}) or {}
                 return str(token.get("accessToken", ""))
             case _:
-                return self._credential.get_token(_DATA_PLANE).token
+                return self._token()
+
+    def _token(self) -> str:
+        try:
+            return self._credential.get_token(_DATA_PLANE).token
+        except AzureError as error:  # as for the control plane: worth asking again
+            raise TransientError(f"scoring: no token: {error.message}", code="NoToken") from error
 
     def _why(self, found: Body) -> tuple[str, str]:
         """Return code and message of a failure, from the operation that the resource names."""
