@@ -13,9 +13,10 @@ from typing import Any
 from azure.ai.ml import MLClient, load_online_deployment, load_online_endpoint
 from azure.ai.ml.exceptions import MlException
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import AzureError, DeserializationError, HttpResponseError
 from marshmallow.exceptions import ValidationError
 
+from deploy_logic.adapters.arm import AGAIN, read_retry_after
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.plan import Plan
 from deploy_logic.settings import PUBLIC_CLOUD, WORKSPACE_ID
@@ -23,7 +24,6 @@ from deploy_logic.settings import PUBLIC_CLOUD, WORKSPACE_ID
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Z_]+)\s*\}\}")
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
 def create_endpoint(cloud: Mapping[str, str], credential: TokenCredential, plan: Plan) -> None:
@@ -101,8 +101,10 @@ def _client(cloud: Mapping[str, str], credential: TokenCredential, workspace: st
     found = WORKSPACE_ID.fullmatch(workspace)
     if found is None:
         raise WorkspaceError(f"{workspace!r} is not the id of a workspace")
+    # The SDK remembers a name's first cloud for the whole process, and drops another one silently.
+    name = f"Configured {cloud['resource_manager']}"
     is_public = dict(cloud) == PUBLIC_CLOUD
-    elsewhere = {} if is_public else {"cloud": "Configured", "cloud_metadata": dict(cloud)}
+    elsewhere = {} if is_public else {"cloud": name, "cloud_metadata": dict(cloud)}
     return MLClient(
         credential,
         *found.groups(),
@@ -133,15 +135,24 @@ def _translate(what: str, create: Callable[[], None]) -> None:
     try:
         create()
     except HttpResponseError as error:
-        code = getattr(error.error, "code", "") or ""
-        message = f"{what}: {error.status_code} {code}: {_clean(error.message)}"
-        if error.status_code in _AGAIN:
-            raise TransientError(message, code=code) from error
-        raise WorkspaceError(message, code=code, status=error.status_code) from error
+        raise _refusal(what, error) from error
+    except DeserializationError as error:  # a ValueError, but of Azure's answer
+        raise TransientError(f"{what}: {_clean(str(error))}") from error
     except (MlException, ValidationError, ValueError, OSError) as error:
         raise WorkspaceError(f"{what}: {_clean(str(error))}", code="BadTemplate") from error
     except AzureError as error:  # no connection, no token
         raise TransientError(f"{what}: {_clean(error.message)}") from error
+
+
+def _refusal(what: str, error: HttpResponseError) -> WorkspaceError:
+    if error.response is None:  # the SDK's own name for no token, or for half an answer
+        return TransientError(f"{what}: {_clean(error.message)}", code=type(error).__name__)
+    code = getattr(error.error, "code", "") or ""
+    message = f"{what}: {error.status_code} {code}: {_clean(error.message)}"
+    if error.status_code in AGAIN:
+        after = read_retry_after(getattr(error.response, "headers", {}))  # untyped in the SDK
+        return TransientError(message, code=code, retry_after=after)
+    return WorkspaceError(message, code=code, status=error.status_code)
 
 
 def _clean(text: str) -> str:
