@@ -1,5 +1,6 @@
 """Templates as data, each with its answer; and azure-ai-ml, asked without any network."""
 
+import re
 import socket
 import warnings
 from pathlib import Path
@@ -8,8 +9,16 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 
-from deploy_logic.template import Kind, check_pair, check_template, read_compute
-from tests.template_lab import load_complaints, load_entity
+from deploy_logic.placeholder import KNOWN, fill_value
+from deploy_logic.template import (
+    OWNED,
+    RECEIPTS,
+    Kind,
+    check_pair,
+    check_template,
+    read_compute,
+)
+from tests.template_lab import VALUES, load_complaints, load_entity
 
 FOLDER = Path(__file__).parent / "data" / "templates"
 ANSWERS: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "answers.yaml").read_text())
@@ -85,6 +94,37 @@ def test_what_the_sdk_cannot_even_refuse_is_a_complaint() -> None:
     (found,) = load_complaints(FOLDER / "e.yml", text, kind="endpoint")
     assert found.expected
     assert "\n" not in str(found)
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "templates.md").read_text(encoding="utf-8")
+
+
+def in_first_column(heading: str) -> list[str]:
+    part = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)
+
+
+def test_the_page_has_every_key_that_the_app_fills_in() -> None:
+    owned = {key for keys in OWNED.values() for key in keys} - {"$schema"}
+    assert set(in_first_column("What the app fills in")) == owned | {"tags"}
+    assert all(f"`{receipt}`" in PAGE for receipt in RECEIPTS)
+
+
+def test_the_page_has_every_placeholder_and_every_mark_it_shows_is_filled() -> None:
+    names = in_first_column("Placeholders")
+    marks = names[len(KNOWN) :]
+    assert set(names[: len(KNOWN)]) == set(KNOWN)
+    assert len(marks) == 9
+    assert {fill_value(mark, VALUES) for mark in marks} == {"7"}
+
+
+def test_the_complaints_shown_are_those_about_the_template_shown() -> None:
+    found = re.search(r"^```yaml\n(.*?)^```\n\n```\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    path, text = FOLDER / "shown.yml", found[1]
+    told = check_template(path, text, kind="deployment")
+    told += load_complaints(path, text, kind="deployment")
+    assert "".join(f"{one}\n" for one in told) == found[2]
 
 
 PAIRS = {
