@@ -51,6 +51,12 @@ _KEYS: Final[Mapping[str, str]] = {
     "a model": "path flavors",
     "a compute": "resource_id size min_instances max_instances namespace",
 }
+# azure-ai-ml breaks in itself where one of these holds something else
+_PARTS: Final[Mapping[Kind, str]] = {
+    "deployment": "code_configuration request_settings liveness_probe readiness_probe "
+    "scale_settings resources data_collector",
+    "endpoint": "identity",
+}
 _WANTED: Final[Mapping[Kind, str]] = {
     "deployment": "an online deployment",
     "endpoint": "an online endpoint",
@@ -70,7 +76,7 @@ def check_template(path: Path, text: str, *, kind: Kind) -> tuple[TemplateCompla
         return (complain(root, where, f"this is {found}", _WANTED[kind]),)
     complaints = [*find_repeated_keys(text), *_unfilled(path, text, kind)]
     checks = _check_deployment if kind == "deployment" else _check_endpoint
-    complaints += checks(path, root)
+    complaints += [*_check_parts(root, kind), *checks(path, root)]
     return tuple(sorted(complaints, key=lambda one: (one.line, one.column)))
 
 
@@ -145,12 +151,23 @@ def _compute(root: yaml.MappingNode, kind: Kind) -> Compute:
     return "kubernetes" if is_kubernetes else "managed"
 
 
+def _check_parts(root: yaml.MappingNode, kind: Kind) -> Iterator[TemplateComplaint]:
+    for key in _PARTS[kind].split():
+        part = child(root, key)
+        if part is not None and not isinstance(part, yaml.MappingNode):
+            yield complain(root, (key,), written(part), "a mapping of keys to values")
+
+
 def _check_deployment(path: Path, root: yaml.MappingNode) -> Iterator[TemplateComplaint]:
     compute = _compute(root, "deployment")
     yield from _check_schema(root, "deployment", "type: kubernetes", "no type, or type: managed")
     scale = child(root, "scale_settings")
     scale_type = child(scale, "type")
-    if compute == "managed" and scale is not None and written(scale_type) != "'default'":
+    if (
+        compute == "managed"
+        and isinstance(scale, yaml.MappingNode)
+        and written(scale_type) != "'default'"
+    ):
         yield complain(
             root,
             ("scale_settings", "type"),
@@ -197,7 +214,7 @@ def _check_code(path: Path, root: yaml.MappingNode) -> Iterator[TemplateComplain
     """Complain about what azure-ai-ml finds only while it creates."""
     configuration = child(root, "code_configuration")
     if not isinstance(configuration, yaml.MappingNode):
-        return  # azure-ai-ml says what is wrong with it
+        return
     code, script = child(configuration, "code"), child(configuration, "scoring_script")
     if code is not None and (script is None or written(script) == "''"):
         where: Where = ("code_configuration", "scoring_script")
@@ -254,7 +271,7 @@ def _unfilled(path: Path, text: str, kind: Kind) -> Iterator[TemplateComplaint]:
         if where[0] in OWNED[kind]:
             continue
         value = show(scalar.value)
-        for one in find_unfilled(value):
+        for one in dict.fromkeys(find_unfilled(value)):
             # people may write about placeholders where they describe
             if where[0] != "description" or "holder" not in one.written.lower():
                 start, end = scalar.start_mark.index, scalar.end_mark.index
@@ -267,8 +284,8 @@ def _unfilled(path: Path, text: str, kind: Kind) -> Iterator[TemplateComplaint]:
 
 def _move(place: TemplateComplaint, text: str, at: int) -> TemplateComplaint:
     """Point into a value: at a character of the text."""
-    before = text[:at].splitlines(keepends=True)
-    return replace(place, line=text.count("\n", 0, at) + 1, column=len(before[-1]) + 1)
+    column = at - text.rfind("\n", 0, at)
+    return replace(place, line=text.count("\n", 0, at) + 1, column=column)
 
 
 def _unfilled_in_file(

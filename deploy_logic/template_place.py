@@ -146,7 +146,7 @@ def _scalars(
         for key, value in node.value:
             yield from _scalars(key, (*where, name_of(key)), seen)
             yield from _scalars(value, (*where, name_of(key)), seen)
-    elif isinstance(node, yaml.SequenceNode):
+    else:
         for number, value in enumerate(node.value):
             yield from _scalars(value, (*where, number), seen)
 

@@ -145,6 +145,7 @@ PLACES = {
     "in quotes": ('description: ok\ntags: {a: "x <KV_NAME>"}\n', (2, 14)),
     "in the second line of a block": ("tags:\n  a: |\n    one\n    two {{X}}\n", (4, 9)),
     "after a byte order mark": ("\ufeff\ntags: {a: {{X}}}\n", (2, 11)),
+    "at the very start": ("{{X}}: 1\n", (1, 1)),
     "behind Windows line ends": ("description: a\r\ntags:\r\n  b: {{X}}\r\n", (3, 6)),
 }
 

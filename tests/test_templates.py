@@ -17,7 +17,9 @@ from deploy_logic.template import (
     check_pair,
     check_template,
     read_compute,
+    recognise,
 )
+from deploy_logic.template_place import TemplateComplaint, read
 from tests.template_lab import VALUES, load_complaints, load_entity
 
 FOLDER = Path(__file__).parent / "data" / "templates"
@@ -94,6 +96,24 @@ def test_what_the_sdk_cannot_even_refuse_is_a_complaint() -> None:
     (found,) = load_complaints(FOLDER / "e.yml", text, kind="endpoint")
     assert found.expected
     assert "\n" not in str(found)
+
+
+KNOWN_BY = {
+    "a schema": ("$schema: https://x/latest/kubernetesOnlineDeployment.schema.json", "deployment"),
+    "the keys of a deployment": ("instance_type: S", "deployment"),
+    "the keys of an endpoint": ("auth_mode: key", "endpoint"),
+    "most of its keys": ("path: a\nauth_mode: key\ntraffic: {}", "endpoint"),
+    "nothing": ("name: blue", None),
+    "a compute's keys": ("type: amlcompute\nsize: S\nidentity: {type: system_assigned}", None),
+    "a batch schema": ("$schema: https://x/latest/batchEndpoint.schema.json", None),
+}
+
+
+@pytest.mark.parametrize(("text", "kind"), KNOWN_BY.values(), ids=KNOWN_BY)
+def test_a_file_is_known_by_its_schema_or_its_keys(text: str, kind: Kind | None) -> None:
+    root = read(text)
+    assert not isinstance(root, TemplateComplaint)
+    assert recognise(root) == kind
 
 
 PAGE = (Path(__file__).parents[1] / "docs" / "templates.md").read_text(encoding="utf-8")

@@ -33,7 +33,8 @@ _ADDRESS: Final = re.compile(
     r"\(?https?://(aka\.ms|[\w.]*microsoft\.com|[\w.]*visualstudio\.com)\S*"
 )
 _REFERENCE: Final = "In order to specify an existing"
-_NOT_A_REASON: Final = re.compile(r"^[A-Za-z]+Error: .* from  ")  # a piece of its stack
+# a piece of its stack, or of how it tells the forms apart
+_NOT_A_REASON: Final = re.compile(r"^[A-Za-z]+Error: .* from  |.*schema data cannot be a string")
 _NOT_IN_SET: Final = re.compile(r"Value (?P<given>.*) passed is not in set (?P<set>\[.*\])$")
 _NO_FILE: Final = re.compile(r"(No such file or directory|Can't find directory or file in[^:]*)")
 _EXPECTED: Final = {
