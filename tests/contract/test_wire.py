@@ -158,9 +158,9 @@ def test_template_stays_the_users_and_gets_our_receipt(
 @pytest.mark.parametrize(
     ("template", "complaint"),
     [
-        ("", "creating deployment 'green'"),
-        ("a: [", "creating deployment 'green'"),
-        ("- a\n- b\n", "creating deployment 'green'"),
+        ("", "nothing is written"),
+        ("a: [", "one plain YAML mapping"),
+        ("- a\n- b\n", "this is a list"),
         (TEMPLATE + "instance_kount: 2\n", "creating deployment 'green'"),
         (TEMPLATE.replace("instance_count: 1", "instance_count: many"), "instance_count"),
         (TEMPLATE.replace("code: code", "code: no-such-folder"), "no-such-folder"),
