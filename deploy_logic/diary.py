@@ -28,7 +28,7 @@ class Diary:
             attempt=offer.attempt,
             started=context.now,
         )
-        self.waiting = Waiting(context, note=self.note)
+        self.waiting = Waiting(context, note=self.note, phase=lambda: self.rollout.phase)
         # What people see is made when the engine asks for it: once a turn, and not in a replay.
         context.show(lambda: show_status(self._seen()))
 

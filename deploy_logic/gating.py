@@ -53,12 +53,23 @@ def decide(diary: Diary, name: str, judged: Judgement, *, is_dry: bool) -> Story
 
 def tell(diary: Diary, plan: Plan, call: Call) -> Story[None]:
     """Tell somebody else's service; what it answers is written down and changes nothing."""
-    judged = yield from _judge(diary, plan, call)
-    diary.judge(call.name, judged, is_dry=True)
+    answer = yield from diary.waiting.try_once("call", _payload(diary, plan, call))
+    diary.judge(call.name, read_judgement(call.name, answer), is_dry=True)
 
 
 def _judge(diary: Diary, plan: Plan, step: Probe | Agreement | Call) -> Story[Judgement]:
-    payload: Json = {
+    """Return the verdict; that Azure is out of order for a while is waited out, not judged."""
+    payload, within = _payload(diary, plan, step), plan.timings.shift_deadline
+    activity = {"probe": "probe", "agreement": "agree", "call": "call"}[step.kind]
+    answer = yield from diary.waiting.ask(activity, payload, within=within)
+    while answer.get("next") is not None:  # an activity is short: what is long comes in slices
+        payload = {**payload, "from": answer["next"], "so_far": answer["so_far"]}
+        answer = yield from diary.waiting.ask(activity, payload, within=within)
+    return read_judgement(step.name, answer)
+
+
+def _payload(diary: Diary, plan: Plan, step: Probe | Agreement | Call) -> Json:
+    return {
         "workspace": plan.workspace,
         "endpoint": plan.endpoint,
         "deployment": plan.candidate,
@@ -71,9 +82,3 @@ def _judge(diary: Diary, plan: Plan, step: Probe | Agreement | Call) -> Story[Ju
         "weight": diary.rollout.weights.get(plan.candidate, 0),
         step.kind: encode(step),
     }
-    activity = {"probe": "probe", "agreement": "agree", "call": "call"}[step.kind]
-    answer = yield from diary.waiting.try_once(activity, payload)
-    while answer.get("next") is not None:  # an activity is short: what is long comes in slices
-        payload = {**payload, "from": answer["next"], "so_far": answer["so_far"]}
-        answer = yield from diary.waiting.try_once(activity, payload)
-    return read_judgement(step.name, answer)

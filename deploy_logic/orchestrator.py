@@ -106,9 +106,12 @@ def prepare(diary: Diary, plan: Plan) -> Story[None]:
     from here: people asked before have one of their own.
     """
     waiting = diary.waiting
+    asked = (step.deadline for step in plan.preparation if isinstance(step, Approve))
+    waiting.limit(sum(asked, plan.deadline))
     for step in plan.preparation:
         yield from take(diary, plan, step)
-    waiting.limit(plan.deadline)
+    if plan.preparation:
+        waiting.limit(plan.deadline)
     beside = f"beside {plan.stable!r}" if plan.stable else "as the first version"
     diary.enter(Phase.PREPARING, f"creating {plan.candidate!r} {beside}")
     yield from stay_while_paused(diary)

@@ -1,6 +1,7 @@
 """How a rollout looks to people: to the HTTP API, the terminal and the engine's status. Pure."""
 
 import json
+
 from deploy_logic.codec import Json, encode
 from deploy_logic.rollout import Rollout
 

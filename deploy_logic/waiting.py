@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from deploy_logic.codec import Json, decode
 from deploy_logic.duration import print_duration
 from deploy_logic.ports import Context, Waitable
-from deploy_logic.rollout import Operation, Phase, Request
+from deploy_logic.rollout import Operation, Phase, Request, allows
 
 type Story[T] = Generator[Waitable, Any, T]
 
@@ -46,10 +46,13 @@ def _stop(request: Request) -> Stop:
 class Waiting:
     """The one place where a rollout waits, and where operations arrive."""
 
-    def __init__(self, context: Context, *, note: Callable[..., None]) -> None:
+    def __init__(
+        self, context: Context, *, note: Callable[..., None], phase: Callable[[], Phase]
+    ) -> None:
         """Start to listen for operations."""
         self._context = context
         self._note = note
+        self._phase = phase
         self._inbox = context.operation()
         self._deadline: Waitable | None = None
         self._deadline_text = ""
@@ -67,7 +70,8 @@ class Waiting:
         return self._context.now
 
     def limit(self, length: timedelta) -> None:
-        """Set the deadline of the whole rollout, from now."""
+        """Set the deadline of the whole rollout, from now; it takes the place of an earlier one."""
+        self.close()
         self._deadline = self._context.timer(self._context.now + length)
         self._deadline_text = f"the deadline of {print_duration(length)} has passed"
 
@@ -179,7 +183,7 @@ class Waiting:
             return {"state": "busy", "reason": f"{activity}: {error}"}
         return answer
 
-    def _obey(self, asked: object) -> None:
+    def _obey(self, asked: object) -> None:  # noqa: C901 - one branch per operation, each of a line
         try:
             request = decode(Request, asked)
         except ValidationError:
@@ -187,6 +191,9 @@ class Waiting:
             return
         if request.operation is not Operation.TURN:
             self._note(f"{request.operation} by {request.by}: {request.reason}")
+        if not allows(request.operation, self._phase()):
+            self._note(f"{request.operation} is not possible while {self._phase()}: left aside")
+            return
         match request.operation:
             case Operation.ABORT | Operation.SUPERSEDE:
                 raise _stop(request)

@@ -119,11 +119,12 @@ class FakeWorkspace:
     def get_deployment(self, endpoint: str, deployment: str) -> DeploymentState | None:
         self._enter("get_deployment")
         found = self._settle(endpoint)
-        one = found.deployments.get(deployment) if found else None
+        name = _own(found.deployments, deployment) if found else deployment
+        one = found.deployments.get(name) if found else None
         if found is None or one is None:
             return None
         state = one.ends if one.ready_at <= self.clock.now else "Creating"
-        if found.deleting == deployment:
+        if found.deleting == name:
             state = "Deleting"
         return DeploymentState(
             provisioning_state=state,
@@ -135,14 +136,17 @@ class FakeWorkspace:
     def create_endpoint(self, plan: Plan) -> None:
         self._enter("create_endpoint")
         made = FakeEndpoint(busy_until=self.clock.now + self.traffic_takes)
-        self.endpoints.setdefault(plan.endpoint, made)
+        if self._settle(plan.endpoint) is None:
+            self.endpoints[plan.endpoint] = made
+        else:
+            self._idle(plan.endpoint)
         self._leave("create_endpoint")
 
     def create_deployment(self, plan: Plan) -> None:
         self._enter("create_deployment")
         endpoint = self._idle(plan.endpoint)
         code = self.broken.get(plan.version, "")
-        endpoint.deployments[plan.candidate] = FakeDeployment(
+        endpoint.deployments[_own(endpoint.deployments, plan.candidate)] = FakeDeployment(
             model_id=plan.model_id,
             rollout_id=plan.rollout_id,
             ready_at=self.clock.now + (NEVER if code == "never" else self.creation_takes),
@@ -164,12 +168,14 @@ class FakeWorkspace:
             found.mirror = dict(mirror)
         if sum(found.mirror.values()) > 50 or any(weights.get(name) for name in found.mirror):
             self.violations.append(f"P1: mirror {found.mirror} beside weights {weights}")
-        weighted = {name: weight for name, weight in weights.items() if weight != 0}
+        own = {_own(found.deployments, name): weight for name, weight in weights.items()}
+        weighted = {name: weight for name, weight in own.items() if weight != 0}
         if sum(weighted.values()) not in {0, 100}:
             self.violations.append(f"P1: weights {weights}")
+            raise WorkspaceError(f"setting weights: {weights} do not sum to 0 or 100", status=400)
         if not weighted and found.weights and self._was_somebody_else_stable(found):
             self.violations.append("P5: all weight taken from a stable")
-        missing = set(weighted) - set(found.deployments)
+        missing = set(own) - set(found.deployments)
         if missing:
             raise WorkspaceError(f"setting weights: no deployment {missing}", status=400)
         for name in weighted:
@@ -183,24 +189,36 @@ class FakeWorkspace:
 
     def delete_deployment(self, endpoint: str, deployment: str) -> None:
         self._enter("delete_deployment")
+        there = self._settle(endpoint)
+        name = _own(there.deployments, deployment) if there else deployment
+        if there is None or name not in there.deployments:
+            return
+        if there.weights.get(name, 0) != 0:
+            self.violations.append(f"P2: {name} deleted with weight")
+            raise WorkspaceError(f"deleting {name}: it has weight", status=400)
         found = self._idle(endpoint)
-        if found.weights.get(deployment, 0) != 0:
-            self.violations.append(f"P2: {deployment} deleted with weight")
-        found.deleting = deployment
+        found.deleting = name
         found.busy_until = self.clock.now + self.traffic_takes
         self._leave("delete_deployment")
 
     def get_logs(self, endpoint: str, deployment: str, *, lines: int) -> str:
         self._enter("get_logs")
-        usual = f"the end of the log of {endpoint} {deployment}, {lines} lines at most"
-        return self.logs.get(deployment, usual)
+        found = self._settle(endpoint)
+        name = _own(found.deployments, deployment) if found else deployment
+        if found is None or name not in found.deployments:
+            return ""
+        log = self.logs.get(name, f"the end of the log of {endpoint} {name}\nready\n")
+        return "".join(log.splitlines(keepends=True)[-lines:])
 
     def score(self, endpoint: str, deployment: str, body: str) -> Answer:
         self._enter("score")
-        found = self.endpoints[endpoint].deployments.get(deployment)
-        if found is None or found.ready_at > self.clock.now:
+        found = self._settle(endpoint)
+        if found is None:
+            raise WorkspaceError(f"scoring: no endpoint {endpoint}", status=404)
+        one = found.deployments.get(_own(found.deployments, deployment))
+        if one is None or one.ready_at > self.clock.now:
             return Answer(status=404, body=f"no deployment {deployment} for {body}")
-        version = found.model_id.rpartition("/")[2]
+        version = one.model_id.rpartition("/")[2]
         return self.answers.get(version, Answer(status=200, milliseconds=12, body="[1]"))
 
     # Inside
@@ -222,7 +240,7 @@ class FakeWorkspace:
         return {name: weight for name, weight in found.weights.items() if weight} if found else {}
 
     def _settle(self, endpoint: str) -> FakeEndpoint | None:
-        found = self.endpoints.get(endpoint)
+        found = self.endpoints.get(_own(self.endpoints, endpoint))
         if found is not None and found.busy_until <= self.clock.now:
             if found.coming is not None:
                 found.weights, found.coming = found.coming, None
@@ -308,6 +326,11 @@ class FakeEngine:
         for action in decision.actions:
             if isinstance(action, Start):
                 self.alive.add(action.offer.rollout_id)
+
+
+def _own(known: Mapping[str, object], name: str) -> str:
+    """Return the name in the case in which it is known: Azure compares names without case."""
+    return next((one for one in known if one.lower() == name.lower()), name)
 
 
 def out_of_order() -> TransientError:

@@ -24,6 +24,9 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "event": frozenset(),
     "pattern": frozenset({"re2"}),
     "version_rule": frozenset(),
+    "placeholder": frozenset({"yaml"}),
+    "template_place": frozenset({"yaml"}),
+    "template": frozenset({"yaml"}),
     "policy": frozenset({"pydantic"}),
     "policy_files": frozenset({"pydantic", "pydantic_core", "yaml"}),
     "matching": frozenset(),
@@ -44,6 +47,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
 ADAPTERS: Mapping[str, frozenset[str]] = {
     "arm": frozenset({"azure.core", "azure.mgmt.core"}),
     "azure_ml": frozenset({"azure.core"}),
+    "azure_ml_reason": frozenset({"yaml"}),
     "azure_ml_template": frozenset({"azure.ai.ml", "azure.core", "marshmallow", "yaml"}),
     "durable": frozenset({"azure.durable_functions", "durabletask"}),
     "http": frozenset({"azure.functions"}),
@@ -59,7 +63,7 @@ OUTSIDE = frozenset(
     {"asyncio", "http", "io", "os", "random", "secrets", "shutil", "socket", "subprocess"}
     | {"tempfile", "threading", "time", "urllib", "uuid"}
 )
-OPENS_FILES = frozenset({"policy_files", "settings", "app"})
+OPENS_FILES = frozenset({"policy_files", "template", "settings", "app"})
 REPLAYED = ("orchestrator", "waiting")
 
 

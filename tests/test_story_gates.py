@@ -28,7 +28,7 @@ class Gated(Tale):
         self.verdicts: dict[str, list[Judgement | str]] = {}
         self.world.judge = self.say
 
-    def say(self, gate: str) -> Judgement | str:
+    def say(self, gate: str, _version: str = "7") -> Judgement | str:
         listed = self.verdicts.get(gate, [])
         if not listed:
             return Judgement(verdict=Verdict.PASS, reason=f"{gate}: fine", figures={"value": 0.0})
@@ -109,7 +109,7 @@ def test_gate_that_cannot_be_asked_for_a_while_is_forgiven() -> None:
 def test_bake_is_extended_while_there_is_too_little_to_judge_by() -> None:
     tale = Gated({**ERRORS, "patience": "30m"}, weights=(10,), bake="10m")
     fine = tale.say("error_rate 1")
-    tale.verdicts["error_rate 1"] = [UNSURE] * 15 + [fine]
+    tale.verdicts["error_rate 1"] = [*[UNSURE] * 15, fine]
     tale.offer()
     tale.world.run(timedelta(minutes=25))
     assert tale.run.context.status["phase"] == "progressing"

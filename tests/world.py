@@ -160,6 +160,7 @@ class Run:
     offer: Offer
     context: SimContext
     story: Generator[Waitable, Any, Json]
+    asks: bool = False  # whether its policy asks for an approval
     waits_for: SimTask | None = None
     result: Json | None = None
     turns: list[Turn] = field(default_factory=list)
@@ -169,6 +170,7 @@ class World:
     """Everything, on one clock."""
 
     def __init__(self, policies: list[PolicyFiles], *, delay: Callable[[], float]) -> None:
+        self.policies = policies
         self.clock = Clock()
         self.workspace = FakeWorkspace(self.clock)
         self.outside = Outside(
@@ -180,7 +182,7 @@ class World:
         self._called: collections.Counter[str] = collections.Counter()
         self.crashes: Callable[[str], bool] = lambda _activity: False
         # what a gate that asks others says; a text: it could not be asked
-        self.judge: Callable[[str], Judgement | str] = lambda _gate: FINE
+        self.judge: Callable[[str, str], Judgement | str] = lambda _gate, _version: FINE
         self.asked: list[tuple[str, Json]] = []  # of these gates, with the payload
         self.ledgers: dict[str, Ledger] = {}
         self.runs: list[Run] = []
@@ -243,7 +245,10 @@ class World:
             self.violations.append(f"P3: {asked.rollout_id} started beside another")
         context = SimContext(self, asked.rollout_id, self.clock.now)
         story = orchestrator.roll_out(context, encode(asked))
-        self.runs.append(Run(offer=asked, context=context, story=story))
+        asks = any(
+            one.policy.approval for one in self.policies if one.policy.policy == asked.policy
+        )
+        self.runs.append(Run(offer=asked, context=context, story=story, asks=asks))
 
     def ask(self, rollout_id: str, asked: Any) -> None:
         for run in self.runs:
@@ -278,7 +283,7 @@ class World:
             return ACTIVITIES[name](self.outside, payload)
         gate = payload.get("watch") or payload.get("agreement") or payload["call"]
         self.asked.append((gate["name"], payload))
-        found = self.judge(gate["name"])
+        found = self.judge(gate["name"], payload["version"])
         if isinstance(found, Judgement):
             return {"state": "done", "judgement": encode(found)}
         return {"state": "busy", "reason": found}

@@ -22,9 +22,13 @@ from deploy_logic.errors import TransientError, WorkspaceError
 API_VERSION = "2024-10-01"
 
 _CONNECT, _READ = 5, 25  # seconds; an activity must be over well within a minute
-_NOT_FOUND, _FIRST_ERROR = 404, 400
-_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+_NOT_FOUND = 404
+_FIRST_REFUSAL = 300  # a redirect is one too: nobody here follows it
+AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+# A 404 about these says nothing about the resource that was asked for.
+_NOWHERE = frozenset({"SubscriptionNotFound", "ResourceGroupNotFound"})
 _LONGEST_QUOTE = 300
+_LONGEST_REST = 9  # digits of Retry-After; more are no time to wait
 
 type Body = dict[str, Any]
 
@@ -85,33 +89,39 @@ class Arm:
             response: HttpResponse = self._client.send_request(
                 request, connection_timeout=_CONNECT, read_timeout=_READ
             )
-            text = response.text()
         except ClientAuthenticationError as error:
             # A new role assignment can take an hour to hold, and the identity endpoint can be
             # down: worth asking again.
             raise TransientError(f"{what}: no token: {error.message}", code="NoToken") from error
-        except AzureError as error:
-            raise TransientError(f"{what}: {error.message}", code=type(error).__name__) from error
-        if response.status_code == _NOT_FOUND:
-            return None
-        if response.status_code >= _FIRST_ERROR:
-            raise _error(what, response.status_code, text, response.headers)
-        return _read(what, text)
+        except (AzureError, ValueError) as error:  # its (de)serialization errors are no AzureError
+            raise TransientError(f"{what}: {error}", code=type(error).__name__) from error
+        if response.status_code >= _FIRST_REFUSAL:
+            refusal = _refusal(what, response)
+            if response.status_code == _NOT_FOUND and refusal.code not in _NOWHERE:
+                return None
+            raise refusal
+        found = _read(what, response.content)
+        if found is None and request.method == "GET":
+            # None would mean that there is no such resource
+            raise TransientError(f"{what}: the answer is no JSON object", code="NoAnswer")
+        return found
 
 
-def _read(what: str, text: str) -> Body | None:
+def _read(what: str, content: bytes) -> Body | None:
     try:
-        body = json.loads(text) if text.strip() else None
+        body = json.loads(content) if content.strip() else None
     except ValueError as error:
-        raise TransientError(f"{what}: the answer is not JSON: {text[:_LONGEST_QUOTE]}") from error
+        quote = content[:_LONGEST_QUOTE].decode(errors="replace")
+        raise TransientError(f"{what}: the answer is not JSON: {quote}", code="NoAnswer") from error
     return body if isinstance(body, dict) else None
 
 
-def _error(what: str, status: int, text: str, headers: Mapping[str, str]) -> WorkspaceError:
-    code, message = read_error(text)
+def _refusal(what: str, response: HttpResponse) -> WorkspaceError:
+    status = response.status_code
+    code, message = read_error(response.content.decode(errors="replace"))
     sentence = f"{what}: {status} {code}: {message}"
-    if status in _AGAIN:
-        return TransientError(sentence, code=code, retry_after=_retry_after(headers))
+    if status in AGAIN:
+        return TransientError(sentence, code=code, retry_after=read_retry_after(response.headers))
     return WorkspaceError(sentence, code=code, status=status)
 
 
@@ -119,12 +129,13 @@ def read_error(text: str) -> tuple[str, str]:
     """Return code and message of an ARM error body, or what there is."""
     try:
         error = json.loads(text)["error"]
-        return str(error.get("code", "")), str(error.get("message", ""))
+        return str(error.get("code") or ""), str(error.get("message") or "")
     except (ValueError, KeyError, TypeError, AttributeError):
         return "", text[:_LONGEST_QUOTE]
 
 
-def _retry_after(headers: Mapping[str, str]) -> timedelta:
+def read_retry_after(headers: Mapping[str, str]) -> timedelta:
     """Return the seconds of Retry-After; its date form counts as not said."""
     text = headers.get("Retry-After", "")
-    return timedelta(seconds=int(text)) if text.isascii() and text.isdigit() else timedelta(0)
+    is_number = text.isascii() and text.isdigit() and len(text) <= _LONGEST_REST
+    return timedelta(seconds=int(text)) if is_number else timedelta(0)

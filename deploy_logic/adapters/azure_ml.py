@@ -16,7 +16,7 @@ from azure.core.exceptions import AzureError
 from azure.core.rest import HttpRequest
 
 from deploy_logic.adapters.arm import Arm, Body
-from deploy_logic.errors import WorkspaceError
+from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Answer
 from deploy_logic.plan import Deployment, ModelVersion, Plan
 from deploy_logic.ports import DeploymentState, EndpointState
@@ -128,7 +128,8 @@ class AzureMl:
         """Ask for these weights and change nothing else; deployments not named get none."""
         found = self._arm.get(_endpoint(endpoint))
         if found is None:
-            raise WorkspaceError(f"setting weights: endpoint {endpoint!r} does not exist")
+            message = f"setting weights: endpoint {endpoint!r} does not exist"
+            raise WorkspaceError(message, status=404)
         properties = {**found["properties"], "traffic": dict(weights)}
         if mirror is not None:
             properties["mirrorTraffic"] = dict(mirror)
@@ -164,9 +165,9 @@ class AzureMl:
             response = self._scoring.send_request(
                 request, connection_timeout=5, read_timeout=_SCORE_TIMEOUT
             )
-            text = response.text()
-        except AzureError as error:
-            return Answer(status=None, error=error.message)
+        except (AzureError, ValueError) as error:
+            return Answer(status=None, error=str(error))
+        text = response.content.decode(errors="replace")  # a model may answer an image
         if response.status_code == _UNAUTHORIZED:
             self._access.pop(endpoint, None)  # the keys were changed: read them again next time
         took = round((time.monotonic() - begin) * 1000)
@@ -195,7 +196,13 @@ class AzureMl:
                 token = self._arm.post(f"{_endpoint(endpoint)}/token", {}) or {}
                 return str(token.get("accessToken", ""))
             case _:
-                return self._credential.get_token(_DATA_PLANE).token
+                return self._token()
+
+    def _token(self) -> str:
+        try:
+            return self._credential.get_token(_DATA_PLANE).token
+        except AzureError as error:  # as for the control plane: worth asking again
+            raise TransientError(f"scoring: no token: {error.message}", code="NoToken") from error
 
     def _why(self, found: Body) -> tuple[str, str]:
         """Return code and message of a failure, from the operation that the resource names."""

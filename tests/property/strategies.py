@@ -9,14 +9,24 @@ from typing import Any
 from hypothesis import strategies as st
 
 from deploy_logic.codec import encode
-from deploy_logic.gate import Answer
+from deploy_logic.gate import Answer, Judgement, Verdict
 from deploy_logic.policy import Policy
 from deploy_logic.rollout import Operation, Phase, Request
 from tests.builders import a_policy, an_offer, policy_files
 from tests.fakes import FakeEndpoint, out_of_order
-from tests.world import Run, World, replay
+from tests.world import FINE, Run, World, replay
 
-KINDS = ("good", "bad answer", "does not start", "no quota", "never ready")
+JUDGED = {"gate", "verdict", "dry_run"}  # what stands beside the figures of a verdict
+KINDS = ("good", "bad answer", "measures badly", "does not start", "no quota", "never ready")
+NOBODY = "nobody calls it"  # no traffic: no gate can say anything
+PEOPLE = (
+    *("abort", "abort", "nonsense", "approve", "approve", "approve", "reject", "pause", "resume"),
+    *("promote_now", "freeze", "adopt", "restore", "tamper"),
+)
+VERDICTS = {
+    "measures badly": Judgement(verdict=Verdict.FAIL, reason="12 % is above", figures={"v": 0.12}),
+    NOBODY: Judgement(verdict=Verdict.INCONCLUSIVE, reason="too few", figures={"samples": 3}),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,27 +69,56 @@ _strategies: st.SearchStrategy[dict[str, Any] | None] = st.sampled_from(
         None,
         {"kind": "blue-green", "final_bake": "20m"},
         {"kind": "all-at-once"},
+        {
+            "kind": "canary",
+            "mirror": {"percent": 20, "bake": "10m"},
+            "steps": [{"weight": 10, "bake": "10m"}],
+        },
     ]
 )
 
 
+WATCH = {"kind": "metric", "metric": "error_rate", "at_most": "1%", "every": "5m"}
+LEADS = {"approvers": ["group:leads"], "deadline": "3h"}
+
+
+def _more(draw: st.DrawFn) -> dict[str, Any]:
+    """Return the parts of a policy that bring in gates, people and what is kept."""
+    more: dict[str, Any] = {"gates": [{"kind": "probe", "request": "request.json"}]}
+    if draw(st.booleans()):
+        more["gates"].append({**WATCH, "patience": draw(st.sampled_from(["0s", "20m"]))})
+    approvals = draw(st.sampled_from([None, None, {"before": LEADS}, {"promote": LEADS}]))
+    if approvals is not None:
+        more["approval"] = approvals
+    more["on_failure"] = draw(st.sampled_from(["roll_back", "roll_back", "freeze"]))
+    if draw(st.integers(0, 3)) == 0:
+        more["keep"] = {"old": 1, "for": "2h"}
+    if draw(st.integers(0, 3)) == 0:
+        more["keep_failed"] = "1h"
+    return more
+
+
 @st.composite
-def policies(draw: st.DrawFn) -> Policy:
+def policies(draw: st.DrawFn, *, with_people: bool = True) -> Policy:
+    more = _more(draw) if with_people else {}
+    shortest = "3m" if len(more.get("gates", ())) > 1 else "0s"
     weights = draw(st.lists(st.integers(1, 99), min_size=1, max_size=4, unique=True))
     return a_policy(
         weights=tuple(sorted(weights)),
-        bake=draw(st.sampled_from(["0s", "30s", "10m", "1h"])),
+        bake=draw(st.sampled_from([shortest, "3m", "10m", "1h"])),
         final_bake=draw(st.sampled_from(["0s", "15m"])),
         strategy=draw(_strategies),
+        **more,
         on_new_version=draw(st.sampled_from(["supersede", "queue", "finish_first"])),
     )
 
 
 @st.composite
-def arrivals(draw: st.DrawFn, version: int, *, late: int) -> Arrival:
+def arrivals(draw: st.DrawFn, version: int, *, late: int, with_people: bool) -> Arrival:
+    kinds = (*KINDS, NOBODY) if with_people else KINDS
     return Arrival(
         version=version,
-        kind=draw(st.sampled_from(KINDS[:3]) | st.sampled_from(KINDS)),
+        kind=draw(st.sampled_from(KINDS[:4]) | st.sampled_from(kinds)),
         at=draw(st.integers(0, late)),
         events=tuple(draw(st.lists(st.integers(0, 7200), min_size=1, max_size=4))),
     )
@@ -97,17 +136,20 @@ def troubles(draw: st.DrawFn) -> Trouble:
 @st.composite
 def tales(draw: st.DrawFn, *, most_versions: int = 4, with_people: bool = True) -> Tale:
     count = draw(st.integers(1, most_versions))
-    what = st.sampled_from(["abort", "nonsense"])
+    what = st.sampled_from(PEOPLE)
     operations = st.one_of(
         st.tuples(st.just("second"), st.integers(0, _DAY // 4), what),
         st.tuples(st.just(""), st.integers(1, 60), what),
         st.tuples(st.sampled_from(["create_candidate", "shift"]), st.integers(1, 4), what),
     )
-    asked = draw(st.lists(operations, max_size=3)) if with_people else []
+    asked = draw(st.lists(operations, max_size=6)) if with_people else []
     return Tale(
-        policy=draw(policies()),
+        policy=draw(policies(with_people=with_people)),
         has_stable=draw(st.booleans()),
-        arrivals=tuple(draw(arrivals(version, late=_DAY // 4)) for version in range(2, 2 + count)),
+        arrivals=tuple(
+            draw(arrivals(version, late=_DAY // 4, with_people=with_people))
+            for version in range(2, 2 + count)
+        ),
         asked=tuple(asked),
         troubles=tuple(draw(st.lists(troubles(), max_size=4))),
         crashes=draw(st.sampled_from([0, 0, 20])),
@@ -141,6 +183,8 @@ def tell(tale: Tale) -> World:
                 raise out_of_order()
 
     world.workspace.fault = fault
+    kinds = {str(arrival.version): arrival.kind for arrival in tale.arrivals}
+    world.judge = lambda _gate, version: VERDICTS.get(kinds.get(version, ""), FINE)
     for arrival in tale.arrivals:
         _announce(world, tale.policy, arrival)
     for kind, number, what in tale.asked:
@@ -167,10 +211,30 @@ def _announce(world: World, policy: Policy, arrival: Arrival) -> None:
 
 def _ask(world: World, what: str) -> None:
     for run in world.runs:
-        if run.result is None:
-            request = Request(operation=Operation.ABORT, by="ann", reason="looks wrong")
-            nonsense: Any = {"operation": "dance"}
-            run.context.receive(encode(request) if what == "abort" else nonsense)
+        if run.result is not None:
+            continue
+        if what == "nonsense":
+            run.context.receive({"operation": "dance"})
+        elif what == "tamper":
+            _tamper(world, run)
+        else:
+            awaits = run.context.status.get("awaits") or {}
+            request = Request(
+                operation=Operation(what),
+                by="ann",
+                reason="looks wrong",
+                claims=("group:leads",),
+                figures=awaits.get("figures", ""),
+            )
+            run.context.receive(encode(request))
+
+
+def _tamper(world: World, run: Run) -> None:
+    """Change the weights by hand, as the portal does, while the rollout has live traffic."""
+    shown, endpoint = run.context.status, world.workspace.endpoints[run.offer.endpoint]
+    is_idle = endpoint.busy_until <= world.clock.now
+    if shown["phase"] == "progressing" and is_idle and len(endpoint.weights) > 1:
+        endpoint.weights = {shown["stable"]: 60, shown["candidate"]: 40}
 
 
 def judge(world: World) -> list[str]:
@@ -185,11 +249,32 @@ def judge(world: World) -> list[str]:
         broken += [
             f"P7: verdict without figures: {entry}"
             for entry in run.result["timeline"]
-            if "verdict" in entry["figures"] and "status" not in entry["figures"]
+            if "verdict" in entry["figures"] and not set(entry["figures"]) - JUDGED
         ]
         if replay(run) != run.context.actions:
             broken.append("P10: a replay asks for something else")
-    return broken + _judge_ends(world)
+    return [*broken, *_judge_ends(world), *_judge_verdicts(world)]
+
+
+def _judge_verdicts(world: World) -> list[str]:
+    """No rollout succeeds against its gates, or without those whom its policy asks."""
+    broken = []
+    for run in world.runs:
+        if run.result is None or Phase(run.result["phase"]) is not Phase.SUCCEEDED:
+            continue
+        texts = [entry["text"] for entry in run.result["timeline"]]
+        approvals = sum(text.startswith("approved by") for text in texts)
+        if any("promote_now by" in text for text in texts):
+            continue
+        verdict = getattr(world.judge("", run.offer.version), "verdict", Verdict.PASS)
+        is_watched = any("watched by" in text for text in texts)
+        asked = [text for text in texts if text.startswith("approval ")]
+        is_answered = approvals > len(asked) or any(text.startswith("approve by") for text in texts)
+        if is_watched and verdict is not Verdict.PASS and not is_answered:
+            broken.append(f"V1: went on although its gate says {verdict}")
+        if len(asked) > approvals or (run.asks and not asked):
+            broken.append("V2: went on without its approval")
+    return broken
 
 
 def _judge_ends(world: World) -> list[str]:
@@ -208,7 +293,8 @@ def _judge_ends(world: World) -> list[str]:
         if phase in {Phase.FAILED, Phase.SUPERSEDED} and (nonzero != stable or seen != stable):
             broken.append(f"P5: {phase} with weights {nonzero}, really {seen}")
         left = _left_behind(world, run)
-        told = any("an operator must" in entry["text"] for entry in result["timeline"])
+        texts = [entry["text"] for entry in result["timeline"]]
+        told = any("an operator must" in one or "to be looked at until" in one for one in texts)
         if phase in {Phase.FAILED, Phase.SUPERSEDED} and left and not told:
             broken.append(f"P5: {phase}, and {left} is left behind")
     return broken

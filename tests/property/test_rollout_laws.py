@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis.errors import NoSuchExample
 
-from deploy_logic import activities, gate, ledger, orchestrator, settling, waiting
+from deploy_logic import activities, asking, gate, ledger, orchestrator, settling, waiting
 from deploy_logic.rollout import Phase as RolloutPhase
 from tests.property.strategies import Tale, judge, tales, tell
 
-STORIES = 2_000
+STORIES = 5_000
 PASSED = {"verdict": "pass", "reason": "fine", "figures": {"status": 200}}
 
 
@@ -163,6 +163,47 @@ def _abandon_effects(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(waiting.Waiting, "_effect", effect)
 
 
+def _wave_through(patch: pytest.MonkeyPatch) -> None:
+    """What a gate cannot say counts as good."""
+    real = gate.Tally.says
+
+    def says(self: Any, watch: Any) -> gate.Verdict:
+        found = real(self, watch)
+        return gate.Verdict.PASS if found is gate.Verdict.INCONCLUSIVE else found
+
+    patch.setattr(gate.Tally, "says", says)
+
+
+def _forgive_everything(patch: pytest.MonkeyPatch) -> None:
+    """A gate that fails is noted, and the rollout goes on."""
+    patch.setattr(gate.Tally, "says", lambda _self, _watch: gate.Verdict.PASS)
+
+
+def _ask_nobody(patch: pytest.MonkeyPatch) -> None:
+    """Approvals count as given."""
+
+    def approve(diary: Any, _plan: Any, _step: Any) -> Generator[Any, Any]:
+        yield from diary.waiting.rest(timedelta(seconds=1))
+
+    patch.setattr(asking, "approve", approve)
+
+
+def _mirror_on(patch: pytest.MonkeyPatch) -> None:
+    """The mirror is not ended before live weight."""
+    real = orchestrator.reflect
+
+    def reflect(diary: Any, plan: Any, step: Any) -> Generator[Any, Any]:
+        if step.percent > 0:
+            yield from real(diary, plan, step)
+
+    patch.setattr(orchestrator, "reflect", reflect)
+
+
+def _pause_the_deadline(patch: pytest.MonkeyPatch) -> None:
+    """No deadline wakes whoever waits for people."""
+    patch.setattr(waiting.Waiting, "limit", lambda _self, _length: None)
+
+
 def _use_the_clock(patch: pytest.MonkeyPatch) -> None:
     """The orchestrator decides by something that a replay does not see again."""
     toss = iter(range(10**9))
@@ -198,6 +239,11 @@ def _replace_activity(patch: pytest.MonkeyPatch, name: str, activity: Any) -> No
         ("P8", _believe_the_write),
         ("P5", _abandon_effects),
         ("P6", _wait_for_ever),
+        ("P6", _pause_the_deadline),
+        ("P1", _mirror_on),
+        ("V1", _wave_through),
+        ("V1", _forgive_everything),
+        ("V2", _ask_nobody),
         ("P7", _judge_without_figures),
         ("P8", _call_it_success),
         ("P9", _do_not_wait_for_readiness),
