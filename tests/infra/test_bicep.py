@@ -22,7 +22,7 @@ def test_what_is_checked_is_not_empty() -> None:
     resources = [one["type"] for file in files.values() for _, one, _ in file.resources()]
     assert len(files) >= 17
     assert len(resources) >= 40
-    assert len(files["main.bicep"].used) >= 40
+    assert len(files["main.bicep"].used) >= 30
     table = json.loads((INFRA / "resource_types.json").read_text())
     app = table["Microsoft.Web/sites@2024-04-01"]["properties"]["properties"]["properties"]
     assert "functionAppConfig" in app
@@ -56,3 +56,15 @@ def test_every_parameter_is_in_the_page_and_no_other() -> None:
     named = re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)
     wanted = [*files["main.bicep"].parameters, "subscriptionName", "models"]
     assert sorted(named) == sorted(wanted)
+
+
+def test_every_alert_leads_to_its_runbook() -> None:
+    page = (REPOSITORY / "docs" / "operating.md").read_text(encoding="utf-8")
+    headings = set(re.findall(r"^### (.+)$", page, re.MULTILINE)) | set(
+        re.findall(r"^\*\*(.+?)\.\*\*$", page, re.MULTILINE)
+    )
+    alerts = json.loads((INFRA / "alerts.json").read_text(encoding="utf-8"))
+    for alert in (*alerts["log"], *alerts["topic"]):
+        found = re.search(r"Runbook: docs/operating\.md, (.+)\.$", alert["description"])
+        assert found is not None, alert["name"]
+        assert found[1] in headings, alert["name"]
