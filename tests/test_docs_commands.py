@@ -54,6 +54,8 @@ HELD = {
     "test_an_abort_puts_the_stable_to_100_reads_it_back_and_retires_the_candidate",
     "curl -s -X POST $APP/admin/functions/sweep": "tests/e2e/test_rollout.py::"
     "test_a_lost_event_is_only_a_delay",
+    "curl -s -X POST $APP/admin/functions/on_event_queued": "tests/test_package.py::"
+    "test_an_event_that_comes_by_queue_starts_a_rollout",
     "pgrep -f": "tests/e2e/test_kill.py::test_after_a_kill_the_rollout_ends_as_undisturbed",
     "kill -9 PROCESS_ID": "tests/e2e/test_kill.py::"
     "test_after_a_kill_the_rollout_ends_as_undisturbed",
