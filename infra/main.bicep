@@ -117,6 +117,9 @@ var deadLetterContainer = 'dead-letter'
 var eventQueue = 'model-registered'
 // union leaves out what comes twice
 var subscriptionIds = union(map(workspaces, one => split(one.id, '/')[2]), [])
+// The compiler refuses a scope that is a condition, so the condition stands here (BCP420).
+var announceId = split(announceTopicId, '/')
+var announceScope = empty(announceTopicId) ? [subscription().subscriptionId, groupName] : [announceId[2], announceId[4]]
 var tags = {
   'azd-env-name': environmentName
 }
@@ -265,7 +268,7 @@ module logRights 'modules/log-rights.bicep' = [for (id, index) in logWorkspaceId
 
 module announceRights 'modules/announce-rights.bicep' = if (!empty(announceTopicId)) {
   name: 'announce-${token}'
-  scope: empty(announceTopicId) ? group : resourceGroup(split(announceTopicId, '/')[2], split(announceTopicId, '/')[4])
+  scope: resourceGroup(announceScope[0], announceScope[1])
   params: {
     topicName: last(split(announceTopicId, '/'))
     principalId: identity.outputs.principalId

@@ -82,6 +82,7 @@ def check(files: Files, folder: Path, repository: Path) -> list[str]:
     found = [f"{file.path}: {one}" for file in files.values() for one in _musts(file)]
     found += [f"{file.path}: {one}" for file in files.values() for one in _secrets(file)]
     found += [f"{file.path}: {one}" for file in files.values() for one in _grants(file)]
+    found += [f"{file.path}: {one}" for file in files.values() for one in _scopes(file)]
     found += _subscription(files)
     found += _roles(files, json.loads((folder / "roles.json").read_text(encoding="utf-8")))
     found += agreement.check(files, folder, repository)
@@ -124,6 +125,15 @@ def _grants(file: BicepFile) -> Iterator[str]:
     for token in file.tokens:
         if token.kind == "text" and _GUID.search(token.text):
             yield f"line {token.line}: an id written out (roles stand in roles.json)"
+
+
+def _scopes(file: BicepFile) -> Iterator[str]:
+    """Complain about scopes that Bicep does not resolve (BCP420)."""
+    bodies = [(symbol, config) for symbol, _, config in file.modules()]
+    bodies += [(symbol, config) for symbol, _, config in file.resources()]
+    for symbol, config in bodies:
+        if "conditional" in json.dumps(find(config, "scope", "operator") or {}):
+            yield f"{symbol!r}: scope is a condition (its arguments may be conditions)"
 
 
 def _subscription(files: Files) -> Iterator[str]:

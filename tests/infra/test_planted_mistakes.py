@@ -94,6 +94,12 @@ MISTAKES = [
         "roleDefinitionId: reader.id",
         "roleDefinitionId: '/providers/x/b24988ac-6180-42a0-ab88-20f7382dd24c'",
     ),
+    mistake(
+        "a scope that is a condition",
+        "infra/main.bicep",
+        "scope: resourceGroup(announceScope[0], announceScope[1])",
+        "scope: empty(announceTopicId) ? group : resourceGroup(announceScope[0], announceScope[1])",
+    ),
     mistake("score as a data action", RIGHTS, "dataActions: []", "dataActions: aadTokenActions"),
     mistake("a setting forgotten", APP, "  ROLLOUT_SWEEP_SCHEDULE: '0 */5 * * * *'\n", ""),
     mistake("a setting that nobody reads", APP, "  ROLLOUT_POLICIES:", "  ROLLOUT_POLICY_FOLDER:"),
@@ -169,6 +175,8 @@ def test_every_planted_mistake_is_caught_as_recorded(tmp_path: Path) -> None:
 
 def test_the_table_has_what_was_promised() -> None:
     assert len(MISTAKES) >= 15
+    page = (REPOSITORY / "docs" / "first-deployment.md").read_text(encoding="utf-8")
+    assert f"{len(MISTAKES)} planted mistakes are all caught" in page
     assert len({planted.what for planted in MISTAKES}) == len(MISTAKES)
 
 
