@@ -41,7 +41,13 @@ e2e: setup ## the whole product, as child processes
 bench: setup ## the figures, as ratios to floors of the same run; ARGS="matching intake app"
 	@$(PY) -m bench $(ARGS)
 
+infra: .venv/ready ## checks the Bicep files offline
+	@$(PY) -m infra.check
+
+package: .venv/ready ## the deployment package, dist/app.zip
+	@$(PY) -m infra.package
+
 clean: ## what running left behind, and the environments
 	@rm -rf .venv .venv-scoring .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup run test check lint types laws e2e bench clean
+.PHONY: help setup run test check lint types laws e2e bench infra package clean

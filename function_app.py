@@ -29,6 +29,26 @@ def on_model_registered(event: str, client: df.SyncDurableFunctionsClient) -> No
     )
 
 
+# Only where Event Grid may not call in: a trigger needs its queue.
+if this.settings.event_queue:
+
+    @app.queue_trigger(
+        arg_name="message",
+        queue_name=this.settings.event_queue,
+        connection="AzureWebJobsStorage",
+    )
+    @app.durable_client_input(client_name="client")
+    def on_event_queued(message: func.QueueMessage, client: df.SyncDurableFunctionsClient) -> None:
+        """Hear the same by way of a Storage queue."""
+        operations.handle_event(
+            # what is no text is no event: it is refused with its reason, and not sent again
+            message.get_body().decode(errors="replace"),
+            settings=this.settings,
+            policies=this.policies,
+            engine=DurableEngine(client),
+        )
+
+
 @app.timer_trigger(arg_name="timer", schedule="%ROLLOUT_SWEEP_SCHEDULE%")
 @app.durable_client_input(client_name="client")
 def sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> None:

@@ -15,6 +15,8 @@ WORKSPACE_ID = re.compile(
     r"Microsoft\.MachineLearningServices/workspaces/([^/]+)",
     re.IGNORECASE,
 )
+# https://learn.microsoft.com/rest/api/storageservices/naming-queues-and-metadata
+_QUEUE_NAME = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
 CLOUD_KEYS = (
     "azure_portal",
     "resource_manager",
@@ -44,6 +46,7 @@ class Settings:
     creation_deadline: timedelta  # for one deployment or endpoint to be created
     shift_deadline: timedelta  # for one change of weights to take effect
     sweep_look_back: timedelta  # how old a registration the sweep may still start
+    event_queue: str = ""  # the Storage queue to take events from; empty: Event Grid calls us
     trust_platform_identity: bool  # the platform strips and sets X-MS-CLIENT-PRINCIPAL
 
 
@@ -70,6 +73,7 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
         "creation_deadline": take("ROLLOUT_CREATION_DEADLINE", "1h", _positive),
         "shift_deadline": take("ROLLOUT_SHIFT_DEADLINE", "30m", _positive),
         "sweep_look_back": take("ROLLOUT_SWEEP_LOOK_BACK", "2d", parse_duration),
+        "event_queue": take("ROLLOUT_EVENT_QUEUE", "", _queue),
         "trust_platform_identity": take("ROLLOUT_TRUST_PLATFORM_IDENTITY", "false", _flag),
     }
     if wrong:
@@ -108,6 +112,15 @@ def _positive(text: str) -> timedelta:
     if length <= timedelta(0):
         raise ValueError(f"{text!r} is not longer than zero")
     return length
+
+
+def _queue(text: str) -> str:
+    if text and _QUEUE_NAME.fullmatch(text) is None:
+        raise ValueError(
+            f"{text!r} is not the name of a Storage queue (3 to 63 lower-case letters, digits and "
+            "single dashes)"
+        )
+    return text
 
 
 def _flag(text: str) -> bool:

@@ -32,8 +32,13 @@ class Stack:
         port: int = 0,
         pace: str = "demo",
         settings: Mapping[str, str] | None = None,
+        app: Path = REPOSITORY,
     ) -> None:
-        """Take the folder of policies; settings are app settings that differ from the usual."""
+        """Take the folder of policies; settings are app settings that differ from the usual.
+
+        app is the folder of function_app.py; where it brings its packages along, as a deployment
+        package does, they go before ours.
+        """
         self._temporary = None if data else tempfile.TemporaryDirectory(prefix="rollouts-")
         self.data = (data or Path(str(self._temporary and self._temporary.name))).absolute()
         self._policies, self._port, self._settings = policies.absolute(), port, settings or {}
@@ -43,7 +48,8 @@ class Stack:
         self.engine = Program("engine", ("local.engine", "--store", store), log=logs / "engine.log")
         emulator = ("local.azure_ml", "--data", str(self.data / "azure_ml"))
         self.azure_ml = Program("azure_ml", emulator, log=logs / "azure_ml.log")
-        host = ("local.functions_host", str(REPOSITORY), "--trust-principal-header")
+        self._app = app.absolute()
+        host = ("local.functions_host", str(self._app), "--trust-principal-header")
         self.host = Program("host", host, log=logs / "host.log")
         self._is_over = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -98,7 +104,9 @@ class Stack:
             "storage_endpoint": url.removeprefix("https://"),
             "registry_discovery_endpoint": url,
         }
+        packages = self._app / ".python_packages" / "lib" / "site-packages"
         return {
+            **({"PYTHONPATH": str(packages)} if packages.is_dir() else {}),
             "AZURE_FUNCTIONS_DURABLE_STRICT_TYPING": "1",
             "PYTHON_THREADPOOL_THREAD_COUNT": "32",
             "ROLLOUT_WORKSPACES": here["workspace_id"],

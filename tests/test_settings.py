@@ -39,6 +39,7 @@ def test_workspaces_alone_are_enough() -> None:
         creation_deadline=timedelta(hours=1),
         shift_deadline=timedelta(minutes=30),
         sweep_look_back=timedelta(days=2),
+        event_queue="",
         trust_platform_identity=False,
     )
 
@@ -57,6 +58,8 @@ def test_workspaces_alone_are_enough() -> None:
         ("ROLLOUT_POLICIES", "/srv/policies", "policies", Path("/srv/policies")),
         ("ROLLOUT_CLOUD_METADATA", "", "cloud", PUBLIC_CLOUD),
         ("ROLLOUT_CLOUD_METADATA", json.dumps(CLOUD), "cloud", CLOUD),
+        ("ROLLOUT_EVENT_QUEUE", "", "event_queue", ""),
+        ("ROLLOUT_EVENT_QUEUE", "model-registered", "event_queue", "model-registered"),
         ("ROLLOUT_POLL_INTERVAL", "PT0.5S", "poll_interval", timedelta(seconds=0.5)),
         ("ROLLOUT_CREATION_DEADLINE", "2h", "creation_deadline", timedelta(hours=2)),
         ("ROLLOUT_SHIFT_DEADLINE", "5m", "shift_deadline", timedelta(minutes=5)),
@@ -85,6 +88,9 @@ def test_reads(key: str, text: str, field: str, value: Any) -> None:
             json.dumps({**CLOUD, "resource_manager": "http://x"}),
             "'http://x' is not an https address",
         ),
+        ("ROLLOUT_EVENT_QUEUE", "Model_Registered", "'Model_Registered' is not the name of a"),
+        ("ROLLOUT_EVENT_QUEUE", "a--b", "'a--b' is not the name of a Storage queue"),
+        ("ROLLOUT_EVENT_QUEUE", "no", "'no' is not the name of a Storage queue"),
         ("ROLLOUT_POLL_INTERVAL", "fast", "'fast' is not a length of time"),
         ("ROLLOUT_POLL_INTERVAL", "0s", "'0s' is not longer than zero"),
         ("ROLLOUT_CREATION_DEADLINE", "0m", "'0m' is not longer than zero"),

@@ -10,8 +10,9 @@ from aiohttp import web
 
 from local.functions_host import eventgrid
 from local.functions_host.http import HttpTriggers
+from local.functions_host.protos import TypedData
 from local.functions_host.timers import Timers
-from local.functions_host.worker import Function, Trigger, Worker
+from local.functions_host.worker import Function, InvocationFailedError, Trigger, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -85,15 +86,24 @@ class Server:
         return web.Response(status=404)
 
     async def _fire(self, request: web.BaseRequest, name: str, timers: Timers) -> web.Response:
-        """Run a timer; unlike the real host, answer when it has ended: 202, or 500 if it failed."""
-        if self._worker.find(Trigger.TIMER, name) is None:
-            return web.Response(status=404, text=f"no timer is called {name!r}")
+        """Run a timer or a queue's function; unlike the real host, answer when it has ended."""
+        queue = self._worker.find(Trigger.QUEUE, name)
+        if queue is None and self._worker.find(Trigger.TIMER, name) is None:
+            return web.Response(status=404, text=f"no timer and no queue's function is {name!r}")
         body = await request.read()
         try:
-            json.loads(body or b"{}")
+            content = json.loads(body or b"{}")
         except ValueError as error:
             return web.Response(status=400, text=f"body: not JSON: {error}")
-        return web.Response(status=202 if await timers.fire(name) else 500)
+        if queue is None:
+            return web.Response(status=202 if await timers.fire(name) else 500)
+        if not isinstance(content, dict) or not isinstance(content.get("input"), str):
+            return web.Response(status=400, text='body: no {"input": text}')
+        try:
+            await self._worker.invoke(queue, TypedData(string=content["input"]))
+        except InvocationFailedError:
+            return web.Response(status=500)  # the worker has logged it
+        return web.Response(status=202)
 
 
 def _describe(function: Function) -> dict[str, object]:

@@ -33,6 +33,7 @@ class Trigger(StrEnum):
     EVENT_GRID = "eventGridTrigger"
     HTTP = "httpTrigger"
     TIMER = "timerTrigger"
+    QUEUE = "queueTrigger"  # no queue here: a message comes by POST /admin/functions/NAME
     ORCHESTRATION = "orchestrationTrigger"
     ENTITY = "entityTrigger"
     ACTIVITY = "activityTrigger"

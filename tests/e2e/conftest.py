@@ -1,10 +1,15 @@
-"""One stack for all end-to-end tests of a module; each test has an endpoint of its own."""
+"""One stack for all end-to-end tests of a module; each test has an endpoint of its own.
 
+With E2E_APP they run against the app in that folder, such as an unzipped deployment package.
+"""
+
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from local.program import REPOSITORY
 from local.stack import Stack
 from tests.e2e.scene import AT_ONCE, BLUE_GREEN, CANARY, SLOW, Scene, write_policies
 
@@ -31,6 +36,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         data=folder / "data",
         pace="instant",
         settings={"ROLLOUT_SWEEP_SCHEDULE": "0 0 5 1 1 *"},  # only when a test fires it
+        app=Path(os.environ.get("E2E_APP", REPOSITORY)),
     )
     try:
         stack.start()

@@ -1,0 +1,1 @@
+"""Infrastructure: the Bicep files, what checks them offline, and what builds the package."""
