@@ -18,7 +18,7 @@ from deploy_logic.codec import Json, decode, encode
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Verdict, judge_probe
 from deploy_logic.matching import Offer
-from deploy_logic.plan import Plan, Sight, Snapshot, Timings
+from deploy_logic.plan import Plan, Sight, Snapshot, Timings, read_model_id
 from deploy_logic.policy_files import PolicyFiles
 from deploy_logic.ports import DeploymentState, EndpointState, Workspace
 from deploy_logic.step import Probe
@@ -186,6 +186,24 @@ def weigh(outside: Outside, payload: Json) -> Json:
 
 
 @_tell_all
+def look_back(outside: Outside, payload: Json) -> Json:
+    """Say whether a deployment that was kept is ready, and what serves in its place."""
+    workspace = outside.open_workspace(payload["workspace"])
+    name, kept = payload["endpoint"], payload["deployment"]
+    endpoint = workspace.get_endpoint(name)
+    if endpoint is None:
+        return {"state": "broke", "reason": f"looking back: endpoint {name!r} does not exist"}
+    found = workspace.get_deployment(name, kept)
+    serving = [one for one in workspace.list_deployments(name) if _weight(endpoint, one.name) > 0]
+    return {
+        "state": "done",
+        "is_ready": found is not None and found.provisioning_state == "Succeeded",
+        "serving": [{"name": one.name, **_tell_model(one.model_id)} for one in serving],
+        "timings": encode(outside.timings),
+    }
+
+
+@_tell_all
 def retire(outside: Outside, payload: Json) -> Json:
     """Delete a deployment; never one that has weight, which is read again just before."""
     workspace = outside.open_workspace(payload["workspace"])
@@ -217,6 +235,7 @@ ACTIVITIES: Mapping[str, Activity] = {
         probe,
         shift,
         weigh,
+        look_back,
         retire,
     )
 }
@@ -247,6 +266,11 @@ def _end_of_log(workspace: Workspace, endpoint: str, name: str) -> str:
         return workspace.get_logs(endpoint, name, lines=_LOG_LINES)[-_LONGEST_LOG:]
     except WorkspaceError as error:  # the reason counts more than its log
         return f"(the log could not be read: {error})"
+
+
+def _tell_model(model_id: str) -> Json:
+    model, version = read_model_id(model_id)
+    return {"model": model, "version": version}
 
 
 def _tell_missing(name: str, wanted: Mapping[str, int]) -> Json:

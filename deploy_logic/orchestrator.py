@@ -9,13 +9,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, assert_never
 
-from deploy_logic import asking, baking, gating
+from deploy_logic import asking, baking, gating, reverting
 from deploy_logic.asking import ask, stay_while_paused
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.diary import Diary
 from deploy_logic.gate import judge_champion
 from deploy_logic.layout import print_step
-from deploy_logic.ledger import Ended, Kept
+from deploy_logic.ledger_record import Ended, Kept
 from deploy_logic.matching import Offer
 from deploy_logic.plan import NoPlan, Plan, Sight, make_plan
 from deploy_logic.policy_files import PolicyFiles
@@ -45,9 +45,26 @@ _ALL = 100
 
 
 def roll_out(context: Context, payload: Json) -> Story[Json]:
-    """Roll one model version out, start to end; returns the rollout as people see it."""
+    """Carry out what was offered, start to end; returns the rollout as people see it."""
     offer = decode(Offer, payload)
     diary = Diary(context, offer)
+    match offer.kind:
+        case "roll_out":
+            kept = yield from replace_stable(context, diary, offer)
+        case "revert":
+            kept = yield from reverting.revert(diary, offer)
+        case "let_go":
+            kept = yield from reverting.let_go(diary, offer)
+        case _:
+            assert_never(offer.kind)
+    diary.waiting.close()
+    ended = encode(_ended(diary, kept))
+    context.tell_ledger(offer.workspace, offer.endpoint, "finish", ended)
+    return show(diary.rollout)
+
+
+def replace_stable(context: Context, diary: Diary, offer: Offer) -> Story[tuple[Kept, ...]]:
+    """Roll one model version out; returns the deployments that stay for a while."""
     plan: Plan | None = None
     try:
         yield from take_turn(context, diary, offer)
@@ -63,12 +80,9 @@ def roll_out(context: Context, payload: Json) -> Story[Json]:
         kept = yield from roll_back(diary, plan, broken)
     else:
         kept = yield from let_go(diary, plan)
-    diary.waiting.close()
     if offer.needs_turn:
         context.tell_turns("leave", {"rollout_id": offer.rollout_id})
-    ended = encode(_ended(diary, kept))
-    context.tell_ledger(offer.workspace, offer.endpoint, "finish", ended)
-    return show(diary.rollout)
+    return kept
 
 
 def take_turn(context: Context, diary: Diary, offer: Offer) -> Story[None]:
@@ -78,7 +92,7 @@ def take_turn(context: Context, diary: Diary, offer: Offer) -> Story[None]:
     waiting = diary.waiting
     diary.wait_on(Awaited(what="turn", text="as many rollouts run as may run at once"))
     while not waiting.has_turn:
-        context.tell_turns("enter", {"rollout_id": offer.rollout_id})
+        context.tell_turns("enter", {"rollout_id": offer.rollout_id, "endpoint": offer.endpoint})
         yield from waiting.rest(_TURN_PATIENCE, until=lambda: waiting.has_turn)
     diary.wait_on(None)
 

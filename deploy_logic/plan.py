@@ -186,8 +186,14 @@ def make_plan(offer: Offer, files: PolicyFiles, sight: Sight) -> Plan | NoPlan:
 
 def _served(snapshot: Snapshot, stable: str | None) -> tuple[str, str]:
     """Return name and version of the model that the stable serves; empty when it says none."""
-    served = next((one.model_id for one in snapshot.deployments if one.name == stable), "")
-    found = _MODEL_ID.search(served)
+    return read_model_id(
+        next((one.model_id for one in snapshot.deployments if one.name == stable), "")
+    )
+
+
+def read_model_id(model_id: str) -> tuple[str, str]:
+    """Return name and version of a registered model from its ARM id; empty when it is no such."""
+    found = _MODEL_ID.search(model_id)
     return (found[1], found[2]) if found else ("", "")
 
 
