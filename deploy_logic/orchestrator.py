@@ -12,7 +12,7 @@ from typing import Any, assert_never
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.duration import print_duration
 from deploy_logic.gate import Answer, Verdict, judge_probe
-from deploy_logic.ledger import Ended
+from deploy_logic.ledger_record import Ended
 from deploy_logic.matching import Offer
 from deploy_logic.plan import Bake, NoPlan, Plan, Probe, Shift, Sight, Step, make_plan
 from deploy_logic.policy_files import PolicyFiles

@@ -35,6 +35,10 @@ class Operation(StrEnum):
 
     ABORT = "abort"  # by a person, with a reason
     SUPERSEDE = "supersede"  # by the ledger, for a newer version
+    PAUSE = "pause"  # by a person, or by the stop switch
+    RESUME = "resume"
+    FREEZE = "freeze"  # by the sweep: the weights were changed by hand
+    TURN = "turn"  # by the cap on rollouts in parallel
 
 
 _BEFORE_PROMOTION_IS_COMPLETE = frozenset(
@@ -43,6 +47,10 @@ _BEFORE_PROMOTION_IS_COMPLETE = frozenset(
 ALLOWED: Mapping[Operation, frozenset[Phase]] = {
     Operation.ABORT: _BEFORE_PROMOTION_IS_COMPLETE,
     Operation.SUPERSEDE: _BEFORE_PROMOTION_IS_COMPLETE,
+    Operation.PAUSE: _BEFORE_PROMOTION_IS_COMPLETE,
+    Operation.RESUME: _BEFORE_PROMOTION_IS_COMPLETE,
+    Operation.FREEZE: frozenset({Phase.PROGRESSING, Phase.WAITING, Phase.PROMOTING}),
+    Operation.TURN: frozenset({Phase.PENDING}),
 }
 
 

@@ -23,6 +23,7 @@ CLOUD_KEYS = (
     "storage_endpoint",
     "registry_discovery_endpoint",
 )
+_MOST_DIGITS = 7
 PUBLIC_CLOUD = {
     "azure_portal": "https://portal.azure.com/",
     "resource_manager": "https://management.azure.com/",
@@ -44,6 +45,7 @@ class Settings:
     creation_deadline: timedelta  # for one deployment or endpoint to be created
     shift_deadline: timedelta  # for one change of weights to take effect
     sweep_look_back: timedelta  # how old a registration the sweep may still start
+    max_parallel: int  # rollouts that go on at once over all endpoints; 0: no cap
     trust_platform_identity: bool  # the platform strips and sets X-MS-CLIENT-PRINCIPAL
 
 
@@ -70,6 +72,7 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
         "creation_deadline": take("ROLLOUT_CREATION_DEADLINE", "1h", _positive),
         "shift_deadline": take("ROLLOUT_SHIFT_DEADLINE", "30m", _positive),
         "sweep_look_back": take("ROLLOUT_SWEEP_LOOK_BACK", "2d", parse_duration),
+        "max_parallel": take("ROLLOUT_MAX_PARALLEL", "0", _count),
         "trust_platform_identity": take("ROLLOUT_TRUST_PLATFORM_IDENTITY", "false", _flag),
     }
     if wrong:
@@ -108,6 +111,12 @@ def _positive(text: str) -> timedelta:
     if length <= timedelta(0):
         raise ValueError(f"{text!r} is not longer than zero")
     return length
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS):
+        raise ValueError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
 
 
 def _flag(text: str) -> bool:

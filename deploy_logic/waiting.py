@@ -162,5 +162,7 @@ class Waiting:
                 raise Stop(Phase.FAILED, reason)
             case Operation.SUPERSEDE:
                 raise Stop(Phase.SUPERSEDED, f"superseded by {request.by}: {request.reason}")
+            case Operation.PAUSE | Operation.RESUME | Operation.FREEZE | Operation.TURN:
+                pass
             case _:
                 assert_never(request.operation)

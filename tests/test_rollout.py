@@ -15,6 +15,10 @@ PHASES = OVER | {"pending", "preparing", "progressing", "waiting", "promoting", 
 TABLE = {
     "abort": {"pending", "preparing", "progressing", "waiting", "promoting"},
     "supersede": {"pending", "preparing", "progressing", "waiting", "promoting"},
+    "pause": {"pending", "preparing", "progressing", "waiting", "promoting"},
+    "resume": {"pending", "preparing", "progressing", "waiting", "promoting"},
+    "freeze": {"progressing", "waiting", "promoting"},
+    "turn": {"pending"},
 }
 
 

@@ -9,6 +9,7 @@ from deploy_logic.codec import Json
 from deploy_logic.errors import OperationError
 
 _LONGEST_BODY = 10_000  # characters
+_LONGEST_TEXT = 500
 
 
 def answer(act: Callable[[], object]) -> func.HttpResponse:
@@ -22,11 +23,19 @@ def answer(act: Callable[[], object]) -> func.HttpResponse:
 
 def read_reason(request: func.HttpRequest) -> str:
     """Return why the operation is asked for; OperationError 400 when that is not said."""
+    return read_said(request)["reason"]
+
+
+def read_said(request: func.HttpRequest) -> dict[str, str]:
+    """Return what the body says, the reason first of all; OperationError 400 if it cannot be."""
     body = _read(request)
     reason = body.get("reason")
     if not isinstance(reason, str) or not reason.strip():
         raise OperationError('a reason is needed (a body such as {"reason": "..."})', status=400)
-    return reason.strip()[:500]
+    wrong = [key for key, value in body.items() if not isinstance(value, str)]
+    if wrong:
+        raise OperationError(f"{wrong[0]!r} in the body is not a text", status=400)
+    return {key: value.strip()[:_LONGEST_TEXT] for key, value in body.items()}
 
 
 def _read(request: func.HttpRequest) -> Json:
