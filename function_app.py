@@ -155,7 +155,7 @@ def go_on(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.
 def show_controls(
     req: func.HttpRequest, client: df.SyncDurableFunctionsClient
 ) -> func.HttpResponse:
-    """What is stopped or suspended, and whose turn it is."""
+    """Show what is stopped or suspended, and whose turn it is."""
     del req
     return answer(lambda: endpoint_operations.show_controls(desk(client)))
 

@@ -73,11 +73,9 @@ def ask_endpoint(desk: Desk, endpoint: str, act: str, said: Mapping[str, str]) -
         version=said.get("version", ""),
         deployment=said.get("deployment", ""),
     )
-    if asked.act is Act.HOLD:  # also before anything was ever offered to it
-        shown = _find_ledger(desk, endpoint)
-    else:
-        shown = show_endpoint(desk, endpoint)
-    return _ask(desk, decode(Ledger, shown), asked)
+    # an endpoint can be held before anything was ever offered to it
+    find = _find_ledger if asked.act is Act.HOLD else show_endpoint
+    return _ask(desk, decode(Ledger, find(desk, endpoint)), asked)
 
 
 def retry_rollout(desk: Desk, rollout_id: str, said: Mapping[str, str]) -> Json:

@@ -45,8 +45,8 @@ class Settings:
     creation_deadline: timedelta  # for one deployment or endpoint to be created
     shift_deadline: timedelta  # for one change of weights to take effect
     sweep_look_back: timedelta  # how old a registration the sweep may still start
-    max_parallel: int  # rollouts that go on at once over all endpoints; 0: no cap
     trust_platform_identity: bool  # the platform strips and sets X-MS-CLIENT-PRINCIPAL
+    max_parallel: int = 0  # rollouts that go on at once over all endpoints; 0: no cap
 
 
 def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:

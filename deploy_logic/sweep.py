@@ -4,7 +4,6 @@ Whatever it does may be done again by the next sweep, and by an event that comes
 """
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,6 @@ from deploy_logic.controls import Controls, find_bar
 from deploy_logic.errors import PatternError, WorkspaceError
 from deploy_logic.event import ModelRegistered
 from deploy_logic.ledger_answer import bar
-from deploy_logic.ledger_drift import Sighting
 from deploy_logic.ledger_operation import Act, Asked
 from deploy_logic.ledger_record import ASIDES, NOT_FOR_GOOD, Ledger, Reply
 from deploy_logic.matching import Offer, match_selected, read_pattern
@@ -22,16 +20,15 @@ from deploy_logic.pattern import PatternKind
 from deploy_logic.plan import ModelVersion
 from deploy_logic.policy import Policy
 from deploy_logic.ports import Engine, Workspace
-from deploy_logic.rollout import Operation, Phase, allows
 from deploy_logic.settings import Settings
+from deploy_logic.sighting import look
 
 _LOG = logging.getLogger("rollout")
 _NEWEST = 30  # registered versions of a model that are looked at
-_START_MAY_TAKE = timedelta(minutes=10)  # between a ledger's decision and its orchestration
 # Between Azure's taking new weights and our reading them back a poll may pass, and an app that
 # restarts; weights that nobody of us has set stay longer than that.
 _POLLS = 8
-_MODEL_ID = re.compile(r"/models/([^/]+)/versions/([^/]+)$")
+_START_MAY_TAKE = timedelta(minutes=10)  # between a ledger's decision and its orchestration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,61 +130,18 @@ def _look_at_weights(this: Round, books: Iterable[Ledger]) -> list[str]:
     seen = []
     for book in books:
         try:
-            sighting = _look(this, book) if book.workspace in this.settings.workspaces else None
+            is_ours = book.workspace in this.settings.workspaces
+            workspace = this.open_workspace(book.workspace) if is_ours else None
+            sighting = look(workspace, book, this.engine) if workspace is not None else None
         except WorkspaceError as error:  # the next sweep asks again
             extra = {"endpoint": book.endpoint, "reason": str(error)}
             _LOG.warning("sweep could not look", extra=extra)
             continue
         if sighting is not None:
-            this.engine.tell_ledger(book.workspace, book.endpoint, "notice", encode(sighting))
+            told = replace(sighting, patience=this.settings.poll_interval * _POLLS)
+            this.engine.tell_ledger(book.workspace, book.endpoint, "notice", encode(told))
             seen.append(book.endpoint)
     return seen
-
-
-def _look(this: Round, book: Ledger) -> Sighting | None:
-    """Return what is new about the endpoint's weights, or None."""
-    running = book.running
-    if running is not None and not running.is_rollout:
-        return None
-    expected = _find_expected(this, running) if running is not None else None
-    if running is not None and expected is None:
-        return None
-    workspace = this.open_workspace(book.workspace)
-    state = workspace.get_endpoint(book.endpoint)
-    if state is None or state.provisioning_state != "Succeeded":
-        return None
-    found = {name: weight for name, weight in state.traffic.items() if weight != 0}
-    if running is not None:
-        if expected == found and book.noticed is None:
-            return None
-        return Sighting(
-            found=found,
-            rollout_id=running.rollout_id,
-            expected=expected,
-            patience=this.settings.poll_interval * _POLLS,
-        )
-    if found == book.serves:
-        return None
-    model, version = _find_model(workspace, book, found) if book.serves else ("", "")
-    return Sighting(found=found, model=model, version=version)
-
-
-def _find_expected(this: Round, running: Offer) -> dict[str, int] | None:
-    """Return the weights that the rollout has read back last, while it may be frozen."""
-    shown = this.engine.show_rollout(running.rollout_id)
-    if shown is None or not allows(Operation.FREEZE, Phase(shown["phase"])):
-        return None
-    weights = {name: weight for name, weight in shown["weights"].items() if weight != 0}
-    return weights or None
-
-
-def _find_model(workspace: Workspace, book: Ledger, found: dict[str, int]) -> tuple[str, str]:
-    """Return name and version of the model that has all the weight now, if one has."""
-    whole = [name for name, weight in found.items() if weight == 100]  # noqa: PLR2004 - percent
-    deployments = workspace.list_deployments(book.endpoint)
-    model_ids = [one.model_id for one in deployments if one.name in whole]
-    match = _MODEL_ID.search(model_ids[0]) if model_ids else None
-    return (match[1], match[2]) if match is not None else ("", "")
 
 
 def _offer_lost(this: Round, policies: Iterable[Policy]) -> list[str]:

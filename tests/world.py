@@ -18,11 +18,12 @@ from deploy_logic import ledger as ledgers
 from deploy_logic import orchestrator
 from deploy_logic.activities import ACTIVITIES, Outside
 from deploy_logic.codec import Json, decode, encode
-from deploy_logic.ledger import Decision, Ended, Ledger, Start, Tell
+from deploy_logic.ledger_record import Decision, Ended, Ledger, Start, Tell, Wake
 from deploy_logic.matching import Offer
 from deploy_logic.policy_files import PolicyFiles
 from deploy_logic.ports import Waitable
-from deploy_logic.rollout import Phase
+from deploy_logic.rollout import Operation, Phase, Request
+from deploy_logic.turns import Called, Place, Turns, enter, leave
 from tests.builders import TIMINGS
 from tests.fakes import Clock, FakeWorkspace
 
@@ -117,6 +118,11 @@ class SimContext:
         if self._world is not None:
             self._world.tell_ledger(endpoint, operation, json.loads(json.dumps(payload)))
 
+    def tell_turns(self, operation: str, payload: Json) -> None:
+        self.actions.append(("turns", f"{operation} {json.dumps(payload, sort_keys=True)}"))
+        if self._world is not None:
+            self._world.tell_turns(operation, json.loads(json.dumps(payload)))
+
     def complete(self, task: SimTask, outcome: tuple[str, Any]) -> None:
         if task.outcome is None:
             self.fresh.append((self.tasks.index(task), outcome))
@@ -167,6 +173,8 @@ class World:
         self._called: collections.Counter[str] = collections.Counter()
         self.crashes: Callable[[str], bool] = lambda _activity: False
         self.ledgers: dict[str, Ledger] = {}
+        self.turns = Turns()
+        self.cap = 0  # rollouts in parallel
         self.runs: list[Run] = []
         self.ended_with: dict[str, dict[str, int]] = {}  # rollout id -> weights that callers met
         self.violations = self.workspace.violations
@@ -200,6 +208,26 @@ class World:
         book = self.ledgers[endpoint.lower()]
         self._apply(endpoint, ledgers.finish(book, decode(Ended, payload)))
 
+    def wake(self, endpoint: str) -> None:
+        book = self.ledgers[endpoint.lower()]
+        self._apply(endpoint, ledgers.wake(book, at=self.clock.now))
+
+    def tell_turns(self, operation: str, payload: Json) -> None:
+        assert operation in {"enter", "leave"}
+        if operation == "enter":
+            place = Place(**payload, since=self.clock.now)
+            called = enter(self.turns, place, cap=self.cap)
+        else:
+            called = leave(self.turns, payload["rollout_id"], cap=self.cap)
+        self.turns = decode(Called, encode(called)).turns
+        having = [place for place in self.turns.places if place.has_turn]
+        if self.cap and len(having) > self.cap:
+            self.violations.append(f"the cap of {self.cap} is passed: {having}")
+        request = Request(operation=Operation.TURN, by="turns", reason="its turn has come")
+        for rollout_id in called.called:
+            asked_for = functools.partial(self.ask, rollout_id, encode(request))
+            self.after(timedelta(seconds=self.delay()), asked_for)
+
     def _apply(self, endpoint: str, decision: Decision) -> None:
         # through JSON and back, as the entity's state goes
         self.ledgers[endpoint.lower()] = decode(Ledger, encode(decision.ledger))
@@ -212,6 +240,8 @@ class World:
                 case Tell(rollout_id=rollout_id, request=request):
                     asked_for = functools.partial(self.ask, rollout_id, encode(request))
                     self.after(timedelta(seconds=self.delay()), asked_for)
+                case Wake(at=at):
+                    self.at(at, functools.partial(self.wake, endpoint))
 
     # Rollouts, as the engine does it
 

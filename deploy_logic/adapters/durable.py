@@ -90,7 +90,7 @@ def relay_operation(context: OrchestrationContext, payload: Json) -> None:
     context.send_event(payload["rollout_id"], _OPERATION, data=payload["request"])
 
 
-def wake_ledger(context: OrchestrationContext, payload: Json) -> Generator[Any, Any, None]:
+def wake_ledger(context: OrchestrationContext, payload: Json) -> Generator[Any, Any]:
     """Sleep until something is due on an endpoint, then tell its ledger."""
     yield context.create_timer(datetime.fromisoformat(payload["at"]))
     ledger = ledger_id(payload["workspace"], payload["endpoint"])
