@@ -166,10 +166,9 @@ def _make_retry(desk: Desk, book: Ledger, asked: Asked) -> Offer:
     """Return the offer of the version named, or of the last one that did not succeed."""
     past = [one for one in book.ended if one.kind == "roll_out" and _is_meant(one, asked)]
     if not past:
-        named = f"version {asked.version!r}" if asked.version else "nothing that did not succeed"
-        raise OperationError(
-            f"retry on {book.endpoint!r}: {named} was rolled out here (start it)", status=409
-        )
+        named = f"version {asked.version!r} was never rolled out here (start it)"
+        why = named if asked.version else "no version is in quarantine (name one)"
+        raise OperationError(f"retry on {book.endpoint!r}: {why}", status=409)
     last = past[-1]
     said = [one.policy for one in book.answers if one.policy and one.version == last.version]
     event = ModelRegistered(

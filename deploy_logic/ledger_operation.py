@@ -154,7 +154,7 @@ type Condition = Callable[[Ledger, Asked], str]
 ALLOWED_WHEN: Mapping[Act, tuple[Condition, ...]] = {
     Act.HOLD: (),
     Act.RELEASE: (_needs_a_hold, _needs_quarantine),
-    Act.RETRY: (_needs_no_stop, _needs_a_try, _needs_no_flight, _needs_no_newer),
+    Act.RETRY: (_needs_no_stop, _needs_no_flight, _needs_a_try, _needs_no_newer),
     Act.REVERT: (_needs_rest, _needs_a_way_back),  # also while all is stopped: it is the way back
     Act.STOP: (),
     Act.GO_ON: (_needs_a_stop,),
