@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.controls import Control, Turned, find_bar, refuse_turn
-from deploy_logic.errors import OperationError
-from deploy_logic.event import ModelRegistered
+from deploy_logic.errors import EventError, OperationError
+from deploy_logic.event import MODEL_REGISTERED, Ignored, ModelRegistered, read_body
 from deploy_logic.ledger import offer as decide_offer
 from deploy_logic.ledger_operation import Act, Asked, refuse_act
 from deploy_logic.ledger_record import Ended, Ledger, Reply
@@ -96,10 +96,7 @@ def retry_rollout(desk: Desk, rollout_id: str, said: Mapping[str, str]) -> Json:
 
 def start(desk: Desk, said: Mapping[str, str]) -> Json:
     """Start a version by hand, as its policy says; a hold and a window do not stop it."""
-    model, version = said.get("model", ""), said.get("version", "")
-    event = ModelRegistered(
-        event_id="", workspace=desk.settings.workspaces[0], model=model, version=version
-    )
+    event = _read_version(desk, said.get("model", ""), said.get("version", ""))
     offer = _make_offer(desk, event, said.get("policy", ""), said["reason"])
     shown = desk.engine.show_ledger(offer.workspace, offer.endpoint)
     book = decode(Ledger, shown) if shown is not None else Ledger()
@@ -141,6 +138,25 @@ def turn_policy(desk: Desk, policy: str, control: str, said: Mapping[str, str]) 
     if not is_known and policy not in desk.engine.show_controls().suspended:
         raise OperationError(f"there is no policy {policy!r}", status=404)
     return turn_control(desk, Control(control), said, policy)
+
+
+def _read_version(desk: Desk, model: str, version: str) -> ModelRegistered:
+    """Return what a person names as if it had been registered now; names are held to the same."""
+    workspace = desk.settings.workspaces[0]
+    body = {
+        "id": "start",
+        "eventType": MODEL_REGISTERED,
+        "topic": workspace,
+        "subject": f"models/{model}:{version}",
+        "data": {"ModelName": model, "ModelVersion": version},
+    }
+    try:
+        event = read_body(body, workspaces=None)
+    except EventError as error:
+        raise OperationError(f"starting a version: {error}", status=400) from error
+    if isinstance(event, Ignored):
+        raise OperationError(f"starting a version: {event.reason}", status=400)
+    return event
 
 
 def _find_ledger(desk: Desk, endpoint: str) -> Json:

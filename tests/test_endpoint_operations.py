@@ -191,14 +191,20 @@ def test_start_needs_one_policy(desk: Counter) -> None:
     other = a_policy(policy="other-one", deploy={"endpoint": "other", "template": "t.yml"})
     desk.policies = [a_policy(), other]
     named = {"model": "fraud", "version": "7"}
-    assert refused(lambda: desk.start(**named)) == (
-        409,
-        "version '7' of model 'fraud': 2 policies (those that select it: 'fraud-prod', "
-        "'other-one')",
-    )
+    status, says = refused(lambda: desk.start(**named))
+    those = "(those that select it: 'fraud-prod', 'other-one')"
+    assert (status, says) == (409, f"version '7' of model 'fraud': 2 policies {those}")
     assert desk.start(**named, policy="other-one")["endpoint"] == "other"
     assert refused(lambda: desk.start(model="fraud", version="x", policy="other-one"))[0] == 409
-    assert refused(lambda: desk.start())[0] == 409
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{}, {"model": "fraud"}, {"version": "7"}, {"model": "fraud", "version": "../7"}],
+    ids=repr,
+)
+def test_start_needs_a_model_and_a_version(desk: Counter, said: dict[str, str]) -> None:
+    assert refused(lambda: desk.start(**said))[0] == 400
 
 
 # --- everything
