@@ -116,8 +116,8 @@ def test_refuses_when(what: str) -> None:
     assert decision.actions == ()
     assert last(decision)[0] == answer
     assert last(decision)[1].startswith(reason)
-    place = {"workspace": WORKSPACE, "endpoint": "fraud"}
-    assert replace(decision.ledger, answers=before.answers) == replace(before, **place)
+    after = replace(decision.ledger, answers=before.answers)
+    assert after == replace(before, workspace=WORKSPACE, endpoint="fraud")
 
 
 STARTS = {
