@@ -6,13 +6,16 @@ from pathlib import Path
 import azure.durable_functions as df
 import azure.functions as func
 
-from deploy_logic import operations
+from deploy_logic import endpoint_operations, operations
+from deploy_logic import sweep as sweeping
 from deploy_logic.activities import ACTIVITIES
-from deploy_logic.adapters import durable
+from deploy_logic.adapters import durable, durable_entity
 from deploy_logic.adapters.durable import DurableEngine, bind_activity
-from deploy_logic.adapters.http import answer, read_reason
+from deploy_logic.adapters.http import answer, read_reason, read_said
 from deploy_logic.adapters.identity import read_principal
 from deploy_logic.app import App
+from deploy_logic.controls import Control
+from deploy_logic.endpoint_operations import Desk
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 this = App(environment=os.environ, folder=Path(__file__).parent)
@@ -52,9 +55,9 @@ if this.settings.event_queue:
 @app.timer_trigger(arg_name="timer", schedule="%ROLLOUT_SWEEP_SCHEDULE%")
 @app.durable_client_input(client_name="client")
 def sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> None:
-    """Offer registrations whose event was lost, and bury rollouts that are gone."""
+    """Offer what was lost, heal what is gone, notice what was changed by hand."""
     del timer
-    operations.sweep(
+    sweeping.sweep(
         settings=this.settings,
         policies=this.policies,
         engine=DurableEngine(client),
@@ -94,6 +97,23 @@ def abort(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.
     )
 
 
+@app.route("rollouts/{rollout_id}/retry", methods=["POST"])
+@app.durable_client_input(client_name="client")
+def retry(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
+    """Try the version of a rollout that is over once more."""
+    rollout_id = req.route_params["rollout_id"]
+    return answer(
+        lambda: endpoint_operations.retry_rollout(desk(client, req), rollout_id, read_said(req))
+    )
+
+
+@app.route("start", methods=["POST"])
+@app.durable_client_input(client_name="client")
+def start(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
+    """Start a version by hand."""
+    return answer(lambda: endpoint_operations.start(desk(client, req), read_said(req)))
+
+
 @app.route("endpoints", methods=["GET"])
 @app.durable_client_input(client_name="client")
 def list_endpoints(
@@ -101,7 +121,7 @@ def list_endpoints(
 ) -> func.HttpResponse:
     """Every endpoint's ledger."""
     del req
-    return answer(lambda: operations.list_endpoints(DurableEngine(client)))
+    return answer(lambda: endpoint_operations.list_endpoints(DurableEngine(client)))
 
 
 @app.route("endpoints/{endpoint}", methods=["GET"])
@@ -111,11 +131,70 @@ def show_endpoint(
 ) -> func.HttpResponse:
     """One endpoint's ledger: what runs, waits and was answered."""
     endpoint = req.route_params["endpoint"]
-    return answer(lambda: operations.show_endpoint(DurableEngine(client), this.settings, endpoint))
+    return answer(lambda: endpoint_operations.show_endpoint(desk(client), endpoint))
 
 
-app.orchestration_trigger(context_name="context")(durable.roll_out)
-app.orchestration_trigger(context_name="context")(durable.relay_operation)
-app.entity_trigger(context_name="context", entity_name=durable.LEDGER)(durable.endpoint_ledger)
+@app.route("endpoints/{endpoint}/{act}", methods=["POST"])
+@app.durable_client_input(client_name="client")
+def ask_endpoint(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
+    """Hold an endpoint, release it, retry a version on it, or revert it."""
+    place = (req.route_params["endpoint"], req.route_params["act"])
+    return answer(
+        lambda: endpoint_operations.ask_endpoint(desk(client, req), *place, read_said(req))
+    )
+
+
+@app.route("policies/{policy}/{control}", methods=["POST"])
+@app.durable_client_input(client_name="client")
+def turn_policy(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
+    """Suspend a policy, or resume it."""
+    place = (req.route_params["policy"], req.route_params["control"])
+    return answer(
+        lambda: endpoint_operations.turn_policy(desk(client, req), *place, read_said(req))
+    )
+
+
+@app.route("stop", methods=["POST"])
+@app.durable_client_input(client_name="client")
+def stop(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
+    """Stop everything."""
+    act = endpoint_operations.turn_control
+    return answer(lambda: act(desk(client, req), Control.STOP, read_said(req)))
+
+
+@app.route("go-on", methods=["POST"])
+@app.durable_client_input(client_name="client")
+def go_on(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
+    """Let everything go on."""
+    act = endpoint_operations.turn_control
+    return answer(lambda: act(desk(client, req), Control.GO_ON, read_said(req)))
+
+
+@app.route("controls", methods=["GET"])
+@app.durable_client_input(client_name="client")
+def show_controls(
+    req: func.HttpRequest, client: df.SyncDurableFunctionsClient
+) -> func.HttpResponse:
+    """Show what is stopped or suspended, and whose turn it is."""
+    del req
+    return answer(lambda: endpoint_operations.show_controls(desk(client)))
+
+
+def desk(client: df.SyncDurableFunctionsClient, req: func.HttpRequest | None = None) -> Desk:
+    """Return what an operation needs; with the request, also who asks."""
+    trusted = this.settings.trust_platform_identity
+    by = read_principal(req.headers, is_trusted=trusted) if req is not None else ""
+    engine = DurableEngine(client)
+    return Desk(settings=this.settings, policies=this.policies, engine=engine, by=by)
+
+
+for _story in (durable.roll_out, durable.relay_operation, durable.wake_ledger):
+    app.orchestration_trigger(context_name="context")(_story)
+for _entity in (
+    durable_entity.endpoint_ledger,
+    durable_entity.rollout_controls,
+    durable_entity.bind_turns(this.settings.max_parallel),
+):
+    app.entity_trigger(context_name="context", entity_name=_entity.__name__)(_entity)
 for _name, _activity in ACTIVITIES.items():
     app.activity_trigger(input_name="payload")(bind_activity(_activity, _name, this.open_outside))

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from deploy_logic.errors import PatternError
 from deploy_logic.event import ModelRegistered
@@ -37,7 +38,18 @@ class Offer:
     event_id: str = ""
     attempt: int = 1  # a person's retry counts it up
     requested_by: str = ""  # empty: the registration event
-    needs_turn: bool = False  # no more rollouts than allowed run at once
+    kind: Literal["roll_out", "revert", "let_go"] = "roll_out"
+    target: str = ""  # the deployment to go back to, or to let go of
+    reason: str = ""  # why a person asked for it
+    allow: tuple[str, ...] = ()  # windows as the policy writes them; a person's own does not wait
+    deny: tuple[str, ...] = ()
+    needs_turn: bool = False  # there is a cap on rollouts in parallel
+    keep_old: int = 1  # old deployments that the policy allows to stay, beside the stable
+
+    @property
+    def is_rollout(self) -> bool:
+        """Whether it replaces the stable by a candidate."""
+        return self.kind == "roll_out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

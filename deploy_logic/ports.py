@@ -6,10 +6,13 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from deploy_logic.codec import Json
+from deploy_logic.controls import Controls, Turned
 from deploy_logic.gate import Answer
+from deploy_logic.ledger_record import Barred
 from deploy_logic.matching import Offer
 from deploy_logic.plan import Deployment, ModelVersion, Plan
 from deploy_logic.rollout import Request
+from deploy_logic.turns import Turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +98,28 @@ class Workspace(Protocol):
 class Engine(Protocol):
     """The durable engine, as the trigger, the sweep and the HTTP routes see it."""
 
-    def offer(self, offer: Offer) -> None:
+    def offer(self, offer: Offer, *, barred: Barred | None = None) -> None:
         """Ask the endpoint's ledger; the answer is recorded there."""
+        ...
+
+    def tell_ledger(self, workspace: str, endpoint: str, operation: str, payload: Json) -> None:
+        """Tell a ledger anything else that ledger_operation.decide knows."""
+        ...
+
+    def show_controls(self) -> Controls:
+        """Return what is stopped and suspended now."""
+        ...
+
+    def turn_control(self, turned: Turned) -> None:
+        """Stop, go on, suspend or resume."""
+        ...
+
+    def show_turns(self) -> Turns:
+        """Return whose turn it is, where there is a cap on rollouts in parallel."""
+        ...
+
+    def leave_turn(self, rollout_id: str) -> None:
+        """Take out a rollout that is gone."""
         ...
 
     def ask(self, rollout_id: str, request: Request) -> None:
@@ -178,5 +201,5 @@ class Context(Protocol):
         ...
 
     def tell_turns(self, operation: str, payload: Json) -> None:
-        """Signal the turns of all rollouts, once: enter, and leave."""
+        """Signal the turns, once: enter (rollout_id and endpoint) or leave (rollout_id)."""
         ...

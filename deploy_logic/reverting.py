@@ -29,7 +29,7 @@ def revert(diary: Diary, offer: Offer) -> Story[tuple[Kept, ...]]:
         seen, timings = yield from _look_back(diary, offer)
         if not seen["is_ready"]:
             reason = f"going back to {offer.target!r}: it is not there, or not ready"
-            raise Stop(Phase.ERRORED, f"{reason}; the weights stay as they are")
+            raise Stop(Phase.ERRORED, f"{reason}; the weights stay as they are")  # noqa: TRY301 - one road out
         by = f"{offer.requested_by}: {offer.reason}"
         diary.enter(Phase.PROMOTING, f"weight 100 to {offer.target!r} again, for {by}")
         payload = {**_place(offer), "weights": {offer.target: 100}}

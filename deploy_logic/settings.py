@@ -25,6 +25,7 @@ CLOUD_KEYS = (
     "storage_endpoint",
     "registry_discovery_endpoint",
 )
+_MOST_DIGITS = 7
 PUBLIC_CLOUD = {
     "azure_portal": "https://portal.azure.com/",
     "resource_manager": "https://management.azure.com/",
@@ -48,6 +49,7 @@ class Settings:
     sweep_look_back: timedelta  # how old a registration the sweep may still start
     event_queue: str = ""  # the Storage queue to take events from; empty: Event Grid calls us
     trust_platform_identity: bool  # the platform strips and sets X-MS-CLIENT-PRINCIPAL
+    max_parallel: int = 0  # rollouts that go on at once over all endpoints; 0: no cap
 
 
 def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
@@ -74,6 +76,7 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
         "shift_deadline": take("ROLLOUT_SHIFT_DEADLINE", "30m", _positive),
         "sweep_look_back": take("ROLLOUT_SWEEP_LOOK_BACK", "2d", parse_duration),
         "event_queue": take("ROLLOUT_EVENT_QUEUE", "", _queue),
+        "max_parallel": take("ROLLOUT_MAX_PARALLEL", "0", _count),
         "trust_platform_identity": take("ROLLOUT_TRUST_PLATFORM_IDENTITY", "false", _flag),
     }
     if wrong:
@@ -121,6 +124,12 @@ def _queue(text: str) -> str:
             "single dashes)"
         )
     return text
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS):
+        raise ValueError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
 
 
 def _flag(text: str) -> bool:

@@ -5,19 +5,23 @@ owns; while one runs, the old values are visible and another is refused with 409
 does.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from deploy_logic import ledger as ledgers
-from deploy_logic.codec import Json, encode
+from deploy_logic.codec import Json, decode, encode
+from deploy_logic.controls import Controls, Turned, turn
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Answer
-from deploy_logic.ledger import Decision, Ended, Ledger, Start
+from deploy_logic.ledger_operation import decide
+from deploy_logic.ledger_record import Barred, Ended, Ledger, Start, Tell, Wake
 from deploy_logic.matching import Offer
 from deploy_logic.plan import Deployment, ModelVersion, Plan
 from deploy_logic.ports import DeploymentState, EndpointState
 from deploy_logic.rollout import Phase, Request
+from deploy_logic.turns import Turns
 from tests.builders import MONDAY, model_id
 
 NEVER = timedelta(days=1000)
@@ -266,34 +270,60 @@ class FakeEngine:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.offered: list[Offer] = []
+        self.barred: list[Barred | None] = []  # one for each offer
         self.asked: list[tuple[str, Request]] = []
+        self.told: list[tuple[str, str, Json]] = []  # endpoint, operation, payload
         self.buried: list[tuple[str, str]] = []
+        self.left: list[str] = []
+        self.wakes: list[datetime] = []
         self.ledgers: dict[tuple[str, str], Ledger] = {}  # by workspace and endpoint
         self.rollouts: dict[str, Json] = {}
+        self.controls = Controls()
+        self.turns = Turns()
+        self.reads: list[str] = []  # entities that were read
         self.alive: set[str] = set()
         self.is_down = False
 
-    def offer(self, offer: Offer) -> None:
+    def offer(self, offer: Offer, *, barred: Barred | None = None) -> None:
         if self.is_down:
             raise ConnectionError("no engine")
         self.offered.append(offer)
-        key = (offer.workspace, offer.endpoint)
-        book = self.ledgers.get(key, Ledger())
-        self._apply(key, ledgers.offer(book, offer, at=self.clock.now))
+        self.barred.append(barred)
+        why = {"barred": encode(barred)} if barred is not None else {}
+        self._decide((offer.workspace, offer.endpoint), "offer", {**encode(offer), **why})
 
-    def end(self, offer: Offer, phase: Phase, reason: str = "") -> None:
+    def tell_ledger(self, workspace: str, endpoint: str, operation: str, payload: Json) -> None:
+        self.told.append((endpoint, operation, payload))
+        place = {"workspace": workspace, "endpoint": endpoint}
+        self._decide((workspace, endpoint), operation, {**payload, **place})
+
+    def show_controls(self) -> Controls:
+        self.reads.append("controls")
+        return self.controls
+
+    def turn_control(self, turned: Turned) -> None:
+        self.controls = turn(self.controls, turned)
+
+    def show_turns(self) -> Turns:
+        return self.turns
+
+    def leave_turn(self, rollout_id: str) -> None:
+        self.left.append(rollout_id)
+
+    def end(self, offer: Offer, phase: Phase, reason: str = "", **changes: Any) -> None:
         """Tell the ledger that the rollout is over, as its orchestration does."""
         self.alive.discard(offer.rollout_id)
         ended = Ended(
             rollout_id=offer.rollout_id,
             model=offer.model,
             version=offer.version,
+            attempt=offer.attempt,
             phase=phase,
             reason=reason,
             at=self.clock.now,
+            **changes,
         )
-        key = (offer.workspace, offer.endpoint)
-        self._apply(key, ledgers.finish(self.ledgers[key], ended))
+        self._decide((offer.workspace, offer.endpoint), "finish", encode(ended))
 
     def ask(self, rollout_id: str, request: Request) -> None:
         self.asked.append((rollout_id, request))
@@ -319,13 +349,21 @@ class FakeEngine:
         self.end(offer, Phase.ERRORED, reason)
 
     def _show(self, key: tuple[str, str]) -> Json:
-        return {"workspace": key[0], "endpoint": key[1], **encode(self.ledgers[key])}
+        return encode(self.ledgers[key])
 
-    def _apply(self, key: tuple[str, str], decision: Decision) -> None:
-        self.ledgers[key] = decision.ledger
+    def _decide(self, key: tuple[str, str], operation: str, payload: Json) -> None:
+        book = self.ledgers.get(key, Ledger())
+        travelled = json.loads(json.dumps(payload))
+        decision = decide(book, operation, travelled, at=self.clock.now)
+        self.ledgers[key] = decode(Ledger, json.loads(json.dumps(encode(decision.ledger))))
         for action in decision.actions:
-            if isinstance(action, Start):
-                self.alive.add(action.offer.rollout_id)
+            match action:
+                case Start(offer=started):
+                    self.alive.add(started.rollout_id)
+                case Tell(rollout_id=rollout_id, request=request):
+                    self.ask(rollout_id, request)
+                case Wake(at=at):
+                    self.wakes.append(at)
 
 
 def _own(known: Mapping[str, object], name: str) -> str:

@@ -27,6 +27,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "placeholder": frozenset({"yaml"}),
     "template_place": frozenset({"yaml"}),
     "template": frozenset({"yaml"}),
+    "window": frozenset(),
     "policy": frozenset({"pydantic"}),
     "policy_files": frozenset({"pydantic", "pydantic_core", "yaml"}),
     "matching": frozenset(),
@@ -34,14 +35,24 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "plan": frozenset(),
     "gate": frozenset(),
     "rollout": frozenset(),
-    "ledger": frozenset(),
     "codec": frozenset({"pydantic"}),
+    "ledger_record": frozenset(),
+    "ledger_answer": frozenset(),
+    "ledger_end": frozenset(),
+    "ledger": frozenset(),
+    "ledger_drift": frozenset(),
+    "ledger_operation": frozenset(),
+    "controls": frozenset(),
+    "turns": frozenset(),
     "view": frozenset(),
     "ports": frozenset(),
     "waiting": frozenset({"pydantic"}),
     "orchestrator": frozenset(),
     "activities": frozenset(),
     "operations": frozenset(),
+    "endpoint_operations": frozenset(),
+    "sighting": frozenset(),
+    "sweep": frozenset(),
     "app": frozenset({"azure.core", "azure.identity"}),
 }
 ADAPTERS: Mapping[str, frozenset[str]] = {
@@ -50,14 +61,15 @@ ADAPTERS: Mapping[str, frozenset[str]] = {
     "azure_ml_reason": frozenset({"yaml"}),
     "azure_ml_template": frozenset({"azure.ai.ml", "azure.core", "marshmallow", "yaml"}),
     "durable": frozenset({"azure.durable_functions", "durabletask"}),
+    "durable_entity": frozenset({"durabletask"}),
     "http": frozenset({"azure.functions"}),
     "identity": frozenset(),
 }
 ORDER = [*THIRD_PARTY, "adapters"]
 # What the wiring opens when it is first needed; everything else stands above what it imports.
 OPENED_LATE = {("app", "adapters")}
-LOGGING = frozenset({"activities", "operations", "app"})
-CLOCK = frozenset({"operations"})  # the sweep; everybody else is told the time
+LOGGING = frozenset({"activities", "operations", "endpoint_operations", "sweep", "app"})
+CLOCK = frozenset({"endpoint_operations", "sweep"})  # everybody else is told the time
 # Modules whose import is enough to break a replay, or a pure function's promise.
 OUTSIDE = frozenset(
     {"asyncio", "http", "io", "os", "random", "secrets", "shutil", "socket", "subprocess"}

@@ -13,8 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from deploy_logic import gate, ledger, matching, plan, rollout
+from deploy_logic import controls, gate, ledger, matching, plan, rollout, turns
 from deploy_logic.codec import decode, encode
+from deploy_logic.ledger_drift import Sighting
+from deploy_logic.ledger_operation import Asked
+from deploy_logic.ledger_record import Barred, Ended, Ledger
 from deploy_logic.policy import Policy
 from deploy_logic.policy_files import PolicyFiles
 from tests.builders import MONDAY, a_policy, an_offer, policy_files
@@ -24,8 +27,14 @@ CROSSING = (
     matching.Offer,
     plan.Plan,
     plan.Sight,
-    ledger.Ledger,
-    ledger.Ended,
+    Ledger,
+    Ended,
+    Asked,
+    Barred,
+    Sighting,
+    controls.Controls,
+    controls.Turned,
+    turns.Turns,
     rollout.Request,
     rollout.Rollout,
     gate.Answer,
@@ -89,11 +98,11 @@ def test_what_crosses_comes_back_also_from_an_older_and_a_newer_app(kind: type[A
 
 
 def test_field_that_a_newer_app_has_added_inside_is_left_out() -> None:
-    book = ledger.offer(ledger.Ledger(), an_offer(), at=MONDAY).ledger
+    book = ledger.offer(Ledger(), an_offer(), at=MONDAY).ledger
     travelled = encode(book)
     travelled["answers"][0]["added_later"] = 1
     travelled["running"]["added_later"] = 1
-    assert decode(ledger.Ledger, travelled) == book
+    assert decode(Ledger, travelled) == book
 
 
 @pytest.mark.parametrize(
@@ -103,7 +112,7 @@ def test_field_that_a_newer_app_has_added_inside_is_left_out() -> None:
         (rollout.Request, None),
         (rollout.Request, "abort"),
         (matching.Offer, {}),
-        (ledger.Ended, {"rollout_id": "r", "phase": "failed"}),
+        (Ended, {"rollout_id": "r", "phase": "failed"}),
     ],
     ids=str,
 )
@@ -136,5 +145,5 @@ def test_policy_travels_to_the_orchestrator_unchanged(policy: Policy) -> None:
 
 
 def test_times_are_text_that_people_can_read() -> None:
-    answer = ledger.offer(ledger.Ledger(), an_offer(), at=MONDAY).ledger
+    answer = ledger.offer(Ledger(), an_offer(), at=MONDAY).ledger
     assert encode(answer)["answers"][0]["at"] == "2026-11-23T09:00:00Z"

@@ -4,7 +4,7 @@ import ast
 import importlib.util
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +13,10 @@ import yaml
 from pydantic import BaseModel
 
 from deploy_logic.activities import ACTIVITIES
+from deploy_logic.controls import Control
 from deploy_logic.gate import Verdict
+from deploy_logic.ledger_operation import Act
+from deploy_logic.ledger_record import Reply
 from deploy_logic.policy import Policy
 from deploy_logic.policy_files import load_policies, read_policies
 from deploy_logic.rollout import Operation, Phase
@@ -32,6 +35,9 @@ PAGES = {
 OPERATING = PAGES["docs/operating.md"]
 HOW = PAGES["docs/how-it-works.md"]
 REFERENCE = PAGES["docs/policy-reference.md"]
+ENDPOINTS = PAGES["docs/endpoints.md"]
+ENDPOINT_ACTS = frozenset(act.value for act in Act)
+CONTROLS = frozenset(control.value for control in Control)
 SHIPPED = {"function_app.py", "host.json", "requirements.txt", "deploy_logic", "policies"}
 # The words of the house; a page that loses one, or spells it otherwise, is noticed here.
 TERMS = """
@@ -71,21 +77,6 @@ def settings() -> set[str]:
     code = (REPOSITORY / "deploy_logic" / "settings.py").read_text()
     app = (REPOSITORY / "function_app.py").read_text()
     return {*sample, *re.findall(r"\bROLLOUT_[A-Z_]+\b", code + app)}
-
-
-def ledger_answers() -> set[str]:
-    """Return the words that ledger.py gives or records as an answer."""
-    tree = ast.parse((REPOSITORY / "deploy_logic" / "ledger.py").read_text())
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            constants = [one for one in node.args[3:4] if isinstance(one, ast.Constant)]
-            found |= {one.value for one in constants if node.func.id == "_record"}  # type: ignore[misc]
-        if isinstance(node, ast.Return):
-            for pair in ast.walk(node):
-                if isinstance(pair, ast.Tuple) and isinstance(pair.elts[0], ast.Constant):
-                    found.add(str(pair.elts[0].value))
-    return found
 
 
 def activity_states() -> set[str]:
@@ -175,7 +166,6 @@ def make_targets() -> set[str]:
 def test_what_is_collected_is_not_empty() -> None:
     """The tests below would hold of nothing; these are what each must have found at least."""
     assert {"ROLLOUT_WORKSPACES", "AzureWebJobsStorage"} <= settings()
-    assert {"started", "queued", "superseding", "older", "no_match"} <= ledger_answers()
     assert {"done", "working", "busy", "failed", "broke"} <= activity_states()
     assert {"GET /api/rollouts", "POST /api/rollouts/{rollout_id}/abort"} <= routes()
     assert {"select.tags", "strategy.steps[].bake", "gates[].expect.equals"} <= policy_keys()
@@ -217,7 +207,15 @@ def test_every_log_line_has_its_row_at_its_level() -> None:
 
 
 def test_every_ledger_answer_has_its_row_and_no_other() -> None:
-    assert in_first_column(section(HOW, "## The ledger's answers")) == ledger_answers()
+    answers = {*in_first_column(section(ENDPOINTS, "## Answers to an offer"))}
+    lines = {*in_first_column(section(ENDPOINTS, "## Other lines"))}
+    assert answers & lines == set()
+    assert answers | lines == {reply.value for reply in Reply}
+
+
+@pytest.mark.parametrize("table", [ENDPOINT_ACTS, CONTROLS], ids=["endpoint", "control"])
+def test_every_act_of_people_has_its_row(table: Collection[str]) -> None:
+    assert set(table) <= in_first_column(section(ENDPOINTS, "## What people may ask"))
 
 
 def test_every_phase_has_its_row_in_order() -> None:

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from deploy_logic.ledger import Decision, Ended, Ledger, Start, Tell, finish, offer
+from deploy_logic.codec import decode
+from deploy_logic.ledger import finish, offer
+from deploy_logic.ledger_record import (
+    MOST_WAITING,
+    REMEMBERED,
+    Decision,
+    Ended,
+    Ledger,
+    Start,
+    Tell,
+)
 from deploy_logic.matching import Offer, make_rollout_id
 from deploy_logic.rollout import Operation, Phase, Request
 from tests.builders import MONDAY, WORKSPACE, a_policy, an_offer
@@ -18,7 +28,9 @@ def asked(version: str, way: str = "supersede", **changes: Any) -> Offer:
     return replace(an_offer(a_policy(on_new_version=way), version=version), **changes)
 
 
-def ended(of: Offer, phase: Phase = Phase.SUCCEEDED, reason: str = "so it went") -> Ended:
+def ended(
+    of: Offer, phase: Phase = Phase.SUCCEEDED, reason: str = "so it went", **changes: Any
+) -> Ended:
     return Ended(
         rollout_id=of.rollout_id,
         model=of.model,
@@ -27,6 +39,7 @@ def ended(of: Offer, phase: Phase = Phase.SUCCEEDED, reason: str = "so it went")
         phase=phase,
         reason=reason,
         at=LATER,
+        **changes,
     )
 
 
@@ -103,7 +116,8 @@ def test_refuses_when(what: str) -> None:
     assert decision.actions == ()
     assert last(decision)[0] == answer
     assert last(decision)[1].startswith(reason)
-    assert replace(decision.ledger, answers=before.answers) == before
+    after = replace(decision.ledger, answers=before.answers)
+    assert after == replace(before, workspace=WORKSPACE, endpoint="fraud")
 
 
 STARTS = {
@@ -113,9 +127,6 @@ STARTS = {
     "older than one that failed": (past(asked("8"), Phase.FAILED), asked("7")),
     "another model is the stable": (
         past(asked("8"), Phase.SUCCEEDED), asked("7", model="churn", rollout_id="c-7"),
-    ),
-    "a person retries": (
-        past(asked("7"), Phase.FAILED), asked("7", rollout_id=f"{R7}-2", attempt=2),
     ),
     "the rule pins it": (past(asked("8"), Phase.SUCCEEDED), asked("7", version_rule="7")),
 }  # fmt: skip
@@ -212,13 +223,14 @@ def test_nothing_starts_when_nothing_waits() -> None:
     decision = finish(after(asked("7")), ended(asked("7")))
     assert decision.actions == ()
     assert decision.ledger.running is None
-    assert decision.ledger.stable == ended(asked("7"))
+    assert decision.ledger.stable == ended(asked("7"), policy="fraud-prod")
 
 
 @pytest.mark.parametrize("phase", [Phase.FAILED, Phase.ERRORED, Phase.SUPERSEDED, Phase.NO_MATCH])
 def test_stable_stays_when_a_rollout_does_not_succeed(phase: Phase) -> None:
     before = offer(past(asked("7"), Phase.SUCCEEDED), asked("8"), at=LATER).ledger
-    assert finish(before, ended(asked("8"), phase)).ledger.stable == ended(asked("7"))
+    stable = finish(before, ended(asked("8"), phase)).ledger.stable
+    assert stable == ended(asked("7"), policy="fraud-prod")
 
 
 def test_no_match_seen_by_the_rollout_is_an_answer_too() -> None:
@@ -243,5 +255,59 @@ def test_memory_is_bounded() -> None:
         one = asked(str(number))
         ledger = offer(ledger, one, at=MONDAY).ledger
         ledger = finish(ledger, ended(one)).ledger
-    assert (len(ledger.ended), len(ledger.answers)) == (500, 500)
+    assert (len(ledger.ended), len(ledger.answers)) == (REMEMBERED, REMEMBERED)
     assert ledger.ended[-1].version == "599"
+
+
+def test_version_in_quarantine_is_not_forgotten_for_those_that_ended_well() -> None:
+    ledger = past(asked("1"), Phase.ERRORED, "x" * 9000)
+    for number in range(2, 400):
+        one = asked(str(number), version_rule=str(number))  # pinned: nothing is newer
+        ledger = finish(offer(ledger, one, at=MONDAY).ledger, ended(one)).ledger
+    assert (len(ledger.ended), ledger.ended[0].version) == (REMEMBERED, "1")
+    assert len(ledger.ended[0].reason) < 500
+    assert ledger.ended[0].reason.endswith("x…")
+
+
+def test_queue_is_bounded_and_what_falls_out_is_told() -> None:
+    ledger = after(*(asked(str(number), "queue") for number in range(1, 60)))
+    assert len(ledger.waiting) == MOST_WAITING
+    assert [one.version for one in ledger.ended] == [str(number) for number in range(2, 10)]
+    assert {(one.phase, one.reason) for one in ledger.ended} == {
+        (Phase.SUPERSEDED, f"{MOST_WAITING} newer ones wait")
+    }
+
+
+def test_quarantine_ends_for_the_record_when_a_newer_version_succeeds() -> None:
+    ledger = finish(
+        offer(past(asked("7"), Phase.FAILED), asked("8"), at=LATER).ledger, ended(asked("8"))
+    ).ledger
+    assert [(one.version, one.is_quarantined) for one in ledger.ended] == [
+        ("7", False),
+        ("8", False),
+    ]
+    pinned = asked("7", version_rule="7")  # not older by its rule, and still not by itself
+    assert last(offer(ledger, pinned, at=LATER)) == (
+        "duplicate",
+        f"{R7} ended as failed; version 8 succeeded since",
+    )
+
+
+def test_older_success_lifts_no_quarantine() -> None:
+    pinned = asked("6", version_rule="6")
+    ledger = offer(past(asked("7"), Phase.FAILED), pinned, at=LATER).ledger
+    assert finish(ledger, ended(pinned)).ledger.ended[0].is_quarantined
+
+
+def test_ledger_of_an_older_app_is_read_and_its_quarantine_holds() -> None:
+    stored = {
+        "workspace": WORKSPACE, "endpoint": "fraud", "running": None, "is_stopping": False,
+        "waiting": [], "stable": None,
+        "ended": [{"rollout_id": R7, "model": "fraud", "version": "7", "phase": "failed",
+                   "reason": "bad answer", "at": "2026-11-23T09:00:00Z", "attempt": 1}],
+        "answers": [{"at": "2026-11-23T09:00:00Z", "model": "fraud", "version": "7",
+                     "policy": "fraud-prod", "event_id": "e-1", "answer": "started",
+                     "reason": "nothing else runs on the endpoint"}],
+    }  # fmt: skip
+    decision = offer(decode(Ledger, stored), asked("7"), at=LATER)
+    assert last(decision) == ("quarantined", f"{R7} ended as failed: bad answer")

@@ -11,12 +11,15 @@ import pytest
 from deploy_logic import matching, operations
 from deploy_logic.app import App
 from deploy_logic.codec import Json, encode
+from deploy_logic.controls import Controls
 from deploy_logic.errors import WorkspaceError
-from deploy_logic.ledger import Answer, Ledger
+from deploy_logic.ledger_record import Answer, Barred, Ledger
 from deploy_logic.matching import NoMatch, Offer, PolicyIndex, make_rollout_id, match_policies
 from deploy_logic.plan import ModelVersion
 from deploy_logic.policy import Policy
 from deploy_logic.settings import PUBLIC_CLOUD, Settings
+from deploy_logic.sweep import sweep
+from deploy_logic.turns import Turns
 from tests.builders import WORKSPACE, a_policy, an_event, an_event_text, model_id
 from tests.fakes import Clock, FakeWorkspace
 
@@ -52,8 +55,15 @@ class Ledgers:
         self.offered: list[Offer] = []
         self.ledgers: dict[str, Ledger] = {}
 
-    def offer(self, offer: Offer) -> None:
+    def offer(self, offer: Offer, *, barred: Barred | None = None) -> None:
+        assert barred is None
         self.offered.append(offer)
+
+    def show_controls(self) -> Controls:
+        return Controls()
+
+    def show_turns(self) -> Turns:
+        return Turns()
 
     def show_ledger(self, workspace: str, endpoint: str) -> Json | None:
         assert workspace == WORKSPACE
@@ -72,7 +82,7 @@ class Ledgers:
         )
 
     def sweep(self, workspace: FakeWorkspace, policies: list[Policy]) -> list[tuple[str, ...]]:
-        operations.sweep(
+        sweep(
             settings=SETTINGS,
             policies=PolicyIndex(policies),
             engine=self,  # type: ignore[arg-type] # only a part of it

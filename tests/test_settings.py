@@ -60,6 +60,8 @@ def test_workspaces_alone_are_enough() -> None:
         ("ROLLOUT_CLOUD_METADATA", json.dumps(CLOUD), "cloud", CLOUD),
         ("ROLLOUT_EVENT_QUEUE", "", "event_queue", ""),
         ("ROLLOUT_EVENT_QUEUE", "model-registered", "event_queue", "model-registered"),
+        ("ROLLOUT_MAX_PARALLEL", "0", "max_parallel", 0),
+        ("ROLLOUT_MAX_PARALLEL", "12", "max_parallel", 12),
         ("ROLLOUT_POLL_INTERVAL", "PT0.5S", "poll_interval", timedelta(seconds=0.5)),
         ("ROLLOUT_CREATION_DEADLINE", "2h", "creation_deadline", timedelta(hours=2)),
         ("ROLLOUT_SHIFT_DEADLINE", "5m", "shift_deadline", timedelta(minutes=5)),

@@ -19,11 +19,12 @@ from deploy_logic import orchestrator
 from deploy_logic.activities import ACTIVITIES, Outside
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.gate import Judgement, Verdict
-from deploy_logic.ledger import Decision, Ended, Ledger, Start, Tell
+from deploy_logic.ledger_record import Decision, Ended, Ledger, Start, Tell, Wake
 from deploy_logic.matching import Offer
 from deploy_logic.policy_files import PolicyFiles
 from deploy_logic.ports import Waitable
 from deploy_logic.rollout import Operation, Phase, Request
+from deploy_logic.turns import Called, Place, Turns, enter, leave
 from tests.builders import TIMINGS
 from tests.fakes import Clock, FakeWorkspace
 
@@ -120,15 +121,15 @@ class SimContext:
         shown: Json = json.loads(json.dumps(self._status()))
         return shown
 
-    def tell_turns(self, operation: str, payload: Json) -> None:
-        self.actions.append(("turns", f"{operation} {payload}"))
-        if self._world is not None:
-            self._world.tell_turns(operation, payload["rollout_id"])
-
     def tell_ledger(self, workspace: str, endpoint: str, operation: str, payload: Json) -> None:
         self.actions.append(("tell", f"{workspace} {endpoint} {operation}"))
         if self._world is not None:
             self._world.tell_ledger(endpoint, operation, json.loads(json.dumps(payload)))
+
+    def tell_turns(self, operation: str, payload: Json) -> None:
+        self.actions.append(("turns", f"{operation} {json.dumps(payload, sort_keys=True)}"))
+        if self._world is not None:
+            self._world.tell_turns(operation, json.loads(json.dumps(payload)))
 
     def complete(self, task: SimTask, outcome: tuple[str, Any]) -> None:
         if task.outcome is None:
@@ -185,6 +186,8 @@ class World:
         self.judge: Callable[[str, str], Judgement | str] = lambda _gate, _version: FINE
         self.asked: list[tuple[str, Json]] = []  # of these gates, with the payload
         self.ledgers: dict[str, Ledger] = {}
+        self.turns = Turns()
+        self.cap = 0  # rollouts in parallel
         self.runs: list[Run] = []
         self.ended_with: dict[str, dict[str, int]] = {}  # rollout id -> weights that callers met
         self.violations = self.workspace.violations
@@ -218,10 +221,25 @@ class World:
         book = self.ledgers[endpoint.lower()]
         self._apply(endpoint, ledgers.finish(book, decode(Ended, payload)))
 
-    def tell_turns(self, operation: str, rollout_id: str) -> None:
+    def wake(self, endpoint: str) -> None:
+        book = self.ledgers[endpoint.lower()]
+        self._apply(endpoint, ledgers.wake(book, at=self.clock.now))
+
+    def tell_turns(self, operation: str, payload: Json) -> None:
+        assert operation in {"enter", "leave"}
         if operation == "enter":
-            request = Request(operation=Operation.TURN, by="turns", reason="its turn")
-            self.after(timedelta(seconds=1), lambda: self.ask(rollout_id, encode(request)))
+            place = Place(**payload, since=self.clock.now)
+            called = enter(self.turns, place, cap=self.cap)
+        else:
+            called = leave(self.turns, payload["rollout_id"], cap=self.cap)
+        self.turns = decode(Called, encode(called)).turns
+        having = [place for place in self.turns.places if place.has_turn]
+        if self.cap and len(having) > self.cap:
+            self.violations.append(f"the cap of {self.cap} is passed: {having}")
+        request = Request(operation=Operation.TURN, by="turns", reason="its turn has come")
+        for rollout_id in called.called:
+            asked_for = functools.partial(self.ask, rollout_id, encode(request))
+            self.after(timedelta(seconds=self.delay()), asked_for)
 
     def _apply(self, endpoint: str, decision: Decision) -> None:
         # through JSON and back, as the entity's state goes
@@ -235,6 +253,8 @@ class World:
                 case Tell(rollout_id=rollout_id, request=request):
                     asked_for = functools.partial(self.ask, rollout_id, encode(request))
                     self.after(timedelta(seconds=self.delay()), asked_for)
+                case Wake(at=at):
+                    self.at(at, functools.partial(self.wake, endpoint))
 
     # Rollouts, as the engine does it
 

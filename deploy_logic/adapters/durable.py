@@ -3,7 +3,6 @@
 Payloads are plain JSON, names are strings, nothing depends on the back end chosen in host.json.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import UTC, datetime
@@ -12,20 +11,25 @@ from typing import Any
 from azure.durable_functions import SyncDurableFunctionsClient
 from durabletask.client import EntityQuery, OrchestrationQuery, OrchestrationState
 from durabletask.client import OrchestrationStatus as Status
-from durabletask.entities import EntityContext, EntityInstanceId
+from durabletask.entities import EntityInstanceId
 from durabletask.task import OrchestrationContext, Task, TimerTask, when_any
 
-from deploy_logic import ledger as ledgers
 from deploy_logic import orchestrator
 from deploy_logic.codec import Json, decode, encode
-from deploy_logic.ledger import Decision, Ended, Ledger, Start, Tell
+from deploy_logic.controls import Controls, Turned
+from deploy_logic.ledger import LET_GO
+from deploy_logic.ledger_record import Barred, Ended
 from deploy_logic.matching import Offer, endpoint_key
 from deploy_logic.ports import Waitable
 from deploy_logic.rollout import Phase, Request
+from deploy_logic.turns import Turns
 
 LEDGER = "endpoint_ledger"
+CONTROLS = EntityInstanceId("rollout_controls", "all")
+TURNS = EntityInstanceId("rollout_turns", "all")
 ROLL_OUT = "roll_out"
 RELAY = "relay_operation"
+WAKE = "wake_ledger"
 _OPERATION = "operation"  # the external event that carries a Request
 _ALIVE = frozenset({Status.PENDING, Status.RUNNING, Status.SUSPENDED, Status.CONTINUED_AS_NEW})
 
@@ -73,13 +77,13 @@ class DurableContext:
         if not self._context.is_replaying:
             self._context.set_custom_status(self._status())
 
-    def tell_turns(self, operation: str, payload: Json) -> None:
-        """Signal the turns of all rollouts, once."""
-        self._context.signal_entity(EntityInstanceId("turns", "all"), operation, payload)
-
     def tell_ledger(self, workspace: str, endpoint: str, operation: str, payload: Json) -> None:
         """Signal the endpoint's ledger, once."""
-        self._context.signal_entity(_ledger_id(workspace, endpoint), operation, payload)
+        self._context.signal_entity(ledger_id(workspace, endpoint), operation, payload)
+
+    def tell_turns(self, operation: str, payload: Json) -> None:
+        """Signal the turns, once."""
+        self._context.signal_entity(TURNS, operation, payload)
 
 
 def roll_out(context: OrchestrationContext, payload: Json) -> Generator[Any, Any, Json]:
@@ -107,35 +111,11 @@ def relay_operation(context: OrchestrationContext, payload: Json) -> None:
     context.send_event(payload["rollout_id"], _OPERATION, data=payload["request"])
 
 
-def endpoint_ledger(context: EntityContext, payload: Json) -> None:
-    """Keep one endpoint's ledger; every decision is made in ledger.py."""
-    stored = context.get_state(dict) or {}
-    ledger = decode(Ledger, stored) if stored else Ledger()
-    now = datetime.now(UTC)
-    match context.operation:
-        case "offer":
-            offer = decode(Offer, payload)
-            stored = {"workspace": offer.workspace, "endpoint": offer.endpoint}
-            decision = ledgers.offer(ledger, offer, at=now)
-        case "finish":
-            decision = ledgers.finish(ledger, decode(Ended, payload))
-        case _:
-            raise ValueError(f"{context.operation!r} is not something a ledger does")
-    place = {key: stored.get(key, "") for key in ("workspace", "endpoint")}
-    context.set_state({**place, **encode(decision.ledger)})
-    _act(context, decision)
-
-
-def _act(context: EntityContext, decision: Decision) -> None:
-    for action in decision.actions:
-        match action:
-            case Start(offer=offer):
-                context.schedule_new_orchestration(ROLL_OUT, encode(offer), offer.rollout_id)
-            case Tell(rollout_id=rollout_id, request=request):
-                told = {"rollout_id": rollout_id, "request": encode(request)}
-                # an instance id may have 100 characters, and two rollout ids have more
-                digest = hashlib.sha256(f"{request.by}\n{rollout_id}".encode()).hexdigest()
-                context.schedule_new_orchestration(RELAY, told, f"relay-{digest[:24]}")
+def wake_ledger(context: OrchestrationContext, payload: Json) -> Generator[Any, Any]:
+    """Sleep until something is due on an endpoint, then tell its ledger."""
+    yield context.create_timer(datetime.fromisoformat(payload["at"]))
+    ledger = ledger_id(payload["workspace"], payload["endpoint"])
+    context.signal_entity(ledger, "wake", {"at": payload["at"]})
 
 
 class DurableEngine:
@@ -145,10 +125,33 @@ class DurableEngine:
         """Wrap the client that a binding supplies."""
         self._client = client
 
-    def offer(self, offer: Offer) -> None:
+    def offer(self, offer: Offer, *, barred: Barred | None = None) -> None:
         """Ask the endpoint's ledger; the answer is recorded there."""
-        ledger = _ledger_id(offer.workspace, offer.endpoint)
-        self._client.signal_entity(ledger, "offer", encode(offer))
+        why = {"barred": encode(barred)} if barred is not None else {}
+        self.tell_ledger(offer.workspace, offer.endpoint, "offer", {**encode(offer), **why})
+
+    def tell_ledger(self, workspace: str, endpoint: str, operation: str, payload: Json) -> None:
+        """Tell a ledger anything else that ledger_operation.decide knows."""
+        told = {**payload, "workspace": workspace, "endpoint": endpoint}
+        self._client.signal_entity(ledger_id(workspace, endpoint), operation, told)
+
+    def show_controls(self) -> Controls:
+        """Return what is stopped and suspended now."""
+        state = self._show(CONTROLS)
+        return decode(Controls, state) if state else Controls()
+
+    def turn_control(self, turned: Turned) -> None:
+        """Stop, go on, suspend or resume."""
+        self._client.signal_entity(CONTROLS, "turn", encode(turned))
+
+    def show_turns(self) -> Turns:
+        """Return whose turn it is, where there is a cap on rollouts in parallel."""
+        state = self._show(TURNS)
+        return decode(Turns, state) if state else Turns()
+
+    def leave_turn(self, rollout_id: str) -> None:
+        """Take out a rollout that is gone."""
+        self._client.signal_entity(TURNS, "leave", {"rollout_id": rollout_id})
 
     def ask(self, rollout_id: str, request: Request) -> None:
         """Ask a rollout in flight for an operation."""
@@ -163,14 +166,13 @@ class DurableEngine:
         """Return every rollout, newest first."""
         query = OrchestrationQuery(fetch_inputs_and_outputs=True)
         states = self._client.get_all_orchestration_states(query)
-        found = [state for state in states if state.name == ROLL_OUT]
+        found = [state for state in states if state.name == ROLL_OUT and _is_rollout(state)]
         found.sort(key=lambda state: state.created_at, reverse=True)
         return [shown for state in found if (shown := _shown(state)) is not None]
 
     def show_ledger(self, workspace: str, endpoint: str) -> Json | None:
         """Return the endpoint's ledger, or None when nothing was ever offered."""
-        found = self._client.get_entity(_ledger_id(workspace, endpoint))
-        return None if found is None else _state(found.get_state())
+        return self._show(ledger_id(workspace, endpoint))
 
     def list_ledgers(self) -> list[Json]:
         """Return every ledger, with workspace and endpoint."""
@@ -196,8 +198,11 @@ class DurableEngine:
             reason=shown.get("reason", "") if phase.is_over else reason,
             at=datetime.now(UTC),
         )
-        ledger = _ledger_id(offer.workspace, offer.endpoint)
-        self._client.signal_entity(ledger, "finish", encode(ended))
+        self.tell_ledger(offer.workspace, offer.endpoint, "finish", encode(ended))
+
+    def _show(self, entity: EntityInstanceId) -> Json | None:
+        found = self._client.get_entity(entity)
+        return None if found is None else _state(found.get_state())
 
 
 def bind_activity[T](
@@ -216,8 +221,14 @@ def bind_activity[T](
     return bound
 
 
-def _ledger_id(workspace: str, endpoint: str) -> EntityInstanceId:
+def ledger_id(workspace: str, endpoint: str) -> EntityInstanceId:
+    """Return the entity that keeps the endpoint's ledger."""
     return EntityInstanceId(LEDGER, endpoint_key(workspace, endpoint))
+
+
+def _is_rollout(state: OrchestrationState) -> bool:
+    """Whether people see it in lists; letting go of a deployment is no rollout."""
+    return not state.instance_id.startswith(LET_GO)
 
 
 def _shown(state: OrchestrationState) -> Json | None:

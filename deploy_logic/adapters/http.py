@@ -9,6 +9,7 @@ from deploy_logic.codec import Json
 from deploy_logic.errors import OperationError
 
 _LONGEST_BODY = 10_000  # characters
+_LONGEST_TEXT = 500
 
 
 def answer(act: Callable[[], object]) -> func.HttpResponse:
@@ -22,11 +23,20 @@ def answer(act: Callable[[], object]) -> func.HttpResponse:
 
 def read_reason(request: func.HttpRequest) -> str:
     """Return why the operation is asked for; OperationError 400 when that is not said."""
-    body = _read(request)
-    reason = body.get("reason")
+    reason = _read(request).get("reason")
     if not isinstance(reason, str) or not reason.strip():
         raise OperationError('a reason is needed (a body such as {"reason": "..."})', status=400)
-    return reason.strip()[:500]
+    return reason.strip()[:_LONGEST_TEXT]
+
+
+def read_said(request: func.HttpRequest) -> dict[str, str]:
+    """Return the texts of the body, a reason among them; OperationError 400 for anything else."""
+    reason, body = read_reason(request), _read(request)
+    for key, value in body.items():
+        if not isinstance(value, str):
+            raise OperationError(f"{key!r} is {value!r} (a text is needed)", status=400)
+    said = {key: value.strip()[:_LONGEST_TEXT] for key, value in body.items()}
+    return {**said, "reason": reason}
 
 
 def _read(request: func.HttpRequest) -> Json:

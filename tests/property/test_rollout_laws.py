@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis.errors import NoSuchExample
 
 from deploy_logic import activities, asking, gate, ledger, orchestrator, settling, waiting
+from deploy_logic.ledger_record import Decision, Ledger, Start
 from deploy_logic.rollout import Phase as RolloutPhase
 from tests.property.strategies import Tale, judge, tales, tell
 
@@ -88,7 +89,7 @@ def _forget_the_rest(patch: pytest.MonkeyPatch) -> None:
 def _forget_the_past(patch: pytest.MonkeyPatch) -> None:
     """The ledger remembers no rollout that is over."""
 
-    def forget(book: ledger.Ledger, _ended: object) -> ledger.Ledger:
+    def forget(book: Ledger, _ended: object) -> Ledger:
         return book
 
     patch.setattr(ledger, "_remember", forget)
@@ -99,8 +100,8 @@ def _start_beside(patch: pytest.MonkeyPatch) -> None:
 
     def offer(book: Any, asked: Any, *, at: Any) -> Any:
         del at
-        return ledger.Decision(
-            ledger=dataclasses.replace(book, running=asked), actions=(ledger.Start(offer=asked),)
+        return Decision(
+            ledger=dataclasses.replace(book, running=asked), actions=(Start(offer=asked),)
         )
 
     patch.setattr(ledger, "offer", offer)
