@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import assert_never
 
 from deploy_logic.ledger_record import Barred, Mark, Reply, shorten
 
@@ -56,6 +57,8 @@ def turn(controls: Controls, turned: Turned) -> Controls:
             return replace(controls, suspended={**others, turned.policy: mark})
         case Control.RESUME:
             return replace(controls, suspended=others)
+        case _:
+            assert_never(turned.control)
 
 
 def refuse_turn(controls: Controls, turned: Turned) -> str:

@@ -179,7 +179,7 @@ def _release(ledger: Ledger, asked: Asked) -> Decision:
 
 def _retry(ledger: Ledger, asked: Asked) -> Decision:
     if asked.offer is None:
-        raise ValueError("a retry without an offer")
+        raise AssertionError("a retry without an offer is refused")
     wanted = replace(asked.offer, requested_by=asked.by, reason=asked.reason)
     ledger = _note(ledger, asked, Reply.RETRY, asked.reason)
     named = name_attempt(ledger, wanted)
@@ -191,7 +191,7 @@ def _retry(ledger: Ledger, asked: Asked) -> Decision:
 def _revert(ledger: Ledger, asked: Asked) -> Decision:
     target = _find_target(ledger, asked)
     if target is None:
-        raise ValueError("a revert without a way back")
+        raise AssertionError("a revert without a way back is refused")
     back = _make_revert(ledger, target, asked)
     mark = replace(_mark(asked), reason=f"went back to {target.deployment!r}: {asked.reason}")
     ledger = replace(ledger, held=mark)

@@ -288,6 +288,15 @@ def test_stable_that_is_remembered_nowhere_else_goes_into_quarantine_too() -> No
     assert last(offer(ledger, wanted("8"), at=LATER))[0] == "quarantined"
 
 
+@pytest.mark.parametrize("stable", [None, replace(SERVES_8.ended[0], at=LATER)], ids=["none", "it"])
+def test_revert_takes_nothing_into_quarantine_where_nothing_else_served(
+    stable: Ended | None,
+) -> None:
+    ledger = act(replace(SERVES_8, stable=stable), asked("revert")).ledger
+    ended = end(ledger, serves="fraud-v7").ledger.ended
+    assert [one.version for one in ended if one.is_quarantined] == []
+
+
 def test_revert_is_the_way_back_also_while_all_is_stopped() -> None:
     assert len(act(STOPPED, asked("revert")).actions) == 1
 

@@ -214,7 +214,7 @@ def test_trigger_offers_what_matches_and_logs_only_who_was_asked(
         offered = engine.handle(an_event_text(model="fraud-eu"), [*others, *wants])
     assert offered == [one.rollout_id for one in engine.offered]
     assert [(one.policy, one.endpoint) for one in engine.offered] == [("all-fraud", "fraud-eu")]
-    assert [record.message for record in caplog.records] == ["version offered", "no match"]
+    assert [record.message for record in caplog.records] == ["no match", "version offered"]
 
 
 def test_trigger_says_that_no_policy_selects_the_model(caplog: pytest.LogCaptureFixture) -> None:

@@ -24,6 +24,10 @@ POLICIES = {
     "troubled": (CANARY, ""),
     "swept": (AT_ONCE, ""),
     "killed": (CANARY, ""),
+    "held": (AT_ONCE, ""),
+    "tried": (AT_ONCE, ""),
+    "stopped": (SLOW, ""),
+    "kept": (SLOW, ""),
     "late": (SLOW, "deadline: 25m"),
 }
 
