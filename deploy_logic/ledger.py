@@ -88,7 +88,7 @@ def offer(ledger: Ledger, asked: Offer, *, at: datetime) -> Decision:
         ledger = replace(ledger, running=asked, is_stopping=False)
         ledger = _record(ledger, asked, at, "started", "nothing else runs on the endpoint")
         return Decision(ledger=ledger, actions=(Start(offer=asked),))
-    if asked.on_new_version == "queue":
+    if asked.on_new_version == "queue" or _is_compared_later(ledger, asked):
         ledger = replace(ledger, waiting=(*ledger.waiting, asked))
         return Decision(ledger=_record(ledger, asked, at, "queued", f"behind {running.rollout_id}"))
     # Only the newest waiting one survives; the others are over before they began.
@@ -156,6 +156,17 @@ def _refuse(ledger: Ledger, asked: Offer) -> tuple[str, str] | None:
     except VersionRuleError as error:
         return "older", f"cannot be compared with version {newest}: {error}"
     return ("older", f"no match: {older}") if older else None
+
+
+def _is_compared_later(ledger: Ledger, asked: Offer) -> bool:
+    """Whether only the workspace can tell if the version is newer than one of its model in flight.
+
+    Nothing may make room for what could turn out to be older: it waits, and is looked at in turn.
+    """
+    in_flight = [ledger.running, *ledger.waiting]
+    if all(one is None or one.model != asked.model for one in in_flight):
+        return False
+    return not parse_version_rule(asked.version_rule).orders_by_version
 
 
 def _drop_waiting(ledger: Ledger, asked: Offer, at: datetime) -> Ledger:

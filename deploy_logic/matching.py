@@ -32,7 +32,7 @@ class Offer:
     model: str
     version: str
     policy: str
-    version_rule: str  # as the policy writes it; the ledger compares versions with it
+    version_rule: str  # as it parses again; the ledger compares versions with it
     on_new_version: str  # supersede, queue or finish_first
     event_id: str = ""
     attempt: int = 1  # a person's retry counts it up
@@ -108,7 +108,10 @@ def _match(event: ModelRegistered, policy: Policy) -> Offer | NoMatch:
 
 
 def match_selected(event: ModelRegistered, policy: Policy) -> Offer | NoMatch:
-    """Return the answer of a policy whose name pattern matches already."""
+    """Return the answer of a policy whose name pattern matches already.
+
+    What the version rule reads in tags, properties or times is judged when the rollout starts.
+    """
     refusal = policy.select.version.refuses(event.version)
     refusal = refusal or _refuse_endpoint(policy.deploy.endpoint, event.model)
     if refusal:

@@ -178,8 +178,9 @@ def _offer_newest(
 ) -> list[str]:
     """Offer what the ledger has no answer for, oldest first, as the events would have come."""
     wanted = [one for one in young if _is_selected(one, policy)]
-    # The newest alone, unless the policy takes all in order: the others would be overtaken.
-    wanted = wanted if policy.on_new_version == "queue" else wanted[:1]
+    if policy.on_new_version != "queue":  # one alone: the others would be overtaken
+        best = policy.select.version.best(wanted)
+        wanted = wanted[:1] if best is None or policy.select.version.allow_older else [best]
     if not wanted:
         return []
     endpoint = name_endpoint(policy.deploy.endpoint, model)
@@ -206,14 +207,15 @@ def _is_answered(answers: Sequence[Json], policy: Policy, model: str, version: s
     """
     key = (model, version)
     said = [one["answer"] for one in answers if (one["model"], one["version"]) == key]
-    if policy.select.tags and said[-1:] == ["no_match"]:
+    is_read_back = bool(policy.select.tags) or not policy.select.version.reads_version
+    if is_read_back and said[-1:] == ["no_match"]:
         return said.count("no_match") > 1
     return bool(said)
 
 
 def _is_selected(version: ModelVersion, policy: Policy) -> bool:
     tags_hold = all(version.tags.get(key) == value for key, value in policy.select.tags.items())
-    return tags_hold and not policy.select.version.refuses(version.version)
+    return tags_hold and not policy.select.version.refuses_model(version)
 
 
 def _bury_lost(engine: Engine, now: datetime) -> list[str]:

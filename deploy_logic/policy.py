@@ -11,12 +11,15 @@ from pydantic import (
     Field,
     JsonValue,
     PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
     model_validator,
 )
 
 from deploy_logic.duration import parse_duration, print_duration
 from deploy_logic.errors import VersionRuleError
-from deploy_logic.version_rule import VersionRule, parse_version_rule, print_version_rule
+from deploy_logic.version_rule import VersionRule, print_version_rule, read_version_rule
+from deploy_logic.version_scheme import Pick, Scheme
 
 _NAME = r"^[a-zA-Z][-a-zA-Z0-9]{1,62}[a-zA-Z0-9]$"
 # As Azure names endpoints; or with {model} in it, when every model of a pattern has its own.
@@ -33,13 +36,11 @@ def _read_duration(value: object) -> object:
 
 
 def _read_rule(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
+    if isinstance(value, bool) or not isinstance(value, str | int | Mapping | VersionRule):
         # pydantic collects ValueError, not TypeError
         raise ValueError(f"{value!r} is not a version rule such as latest or '>= 3'")  # noqa: TRY004
     try:
-        return parse_version_rule(value)
+        return read_version_rule(value)
     except VersionRuleError as error:
         raise ValueError(str(error)) from error
 
@@ -47,8 +48,27 @@ def _read_rule(value: object) -> object:
 Duration = Annotated[timedelta, BeforeValidator(_read_duration), PlainSerializer(print_duration)]
 Rule = Annotated[
     VersionRule,
-    BeforeValidator(_read_rule),
-    PlainSerializer(print_version_rule),
+    PlainValidator(_read_rule),
+    PlainSerializer(print_version_rule, return_type=str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "integer", "minimum": 0},
+                {
+                    "type": "object",
+                    "properties": {
+                        "scheme": {"enum": list(Scheme)},
+                        "from": {"type": "string", "pattern": "^(version|(tag|property):.+)$"},
+                        "allow": {"type": ["string", "integer"]},
+                        "pick": {"enum": list(Pick)},
+                        "allow_older": {"type": "boolean"},
+                    },
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
 ]
 
 
