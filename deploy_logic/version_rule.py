@@ -146,8 +146,8 @@ class VersionRule:
 
     def _read_text(self, version: str, text: str) -> Reading | Unreadable:
         key = self._key(text)
-        quoted = repr(version) if isinstance(key, Unreadable | str) else version
-        subject = self.source.describe(quoted, text)
+        is_plain = not self.reads_version or not isinstance(key, Unreadable | str)
+        subject = self.source.describe(version if is_plain else repr(version), text)
         if isinstance(key, Unreadable):
             return Unreadable(reason=f"{subject} {key.reason}")
         return Reading(subject=subject, version=version, text=text, key=key)
@@ -203,7 +203,9 @@ class VersionRule:
 
     def _relate(self, found: Reading, ahead: Reading) -> str:
         """Return in words why what was read is not ahead of the other."""
-        other = ahead.text if self.orders_by_version else ahead.subject
+        other = ahead.subject
+        if self.orders_by_version:
+            other = other.removeprefix("version ")
         if found.key == ahead.key:
             newer = "newer" if self.pick is Pick.HIGHEST else "lower"
             return f"{found.subject} is not {newer} than its equal {other}"

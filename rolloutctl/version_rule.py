@@ -44,9 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print what the rule makes of the versions; 1 when the rule has an error."""
-    written = {"scheme": given.scheme, "allow": given.allow, "pick": given.pick}
+    written: dict[object, object] = {"scheme": given.scheme, "allow": given.allow}
+    written |= {"pick": given.pick, "allow_older": given.allow_older}
     try:
-        rule = read_version_rule({**written, "allow_older": given.allow_older})
+        rule = read_version_rule(written)
     except VersionRuleError as error:
         nothing: Json = {"readable": [], "allowed": [], "ordered": [], "pick": None, "refused": []}
         if given.json:
