@@ -2,12 +2,20 @@
 
 import io
 import json
+import re
+import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from deploy_logic.version_rule import KEYS, read_version_rule
+from deploy_logic.version_scheme import Scheme
 from rolloutctl.__main__ import main
+
+REPOSITORY = Path(__file__).parents[1]
 
 type Capture = pytest.CaptureFixture[str]
 
@@ -129,3 +137,29 @@ def test_without_versions_the_command_line_is_wrong() -> None:
     with pytest.raises(SystemExit) as ended:
         main(["version-rule"])
     assert ended.value.code == 2
+
+
+# The pages
+
+
+@pytest.mark.parametrize("page", ["docs/rolloutctl-version-rule.md"])
+def test_example_of_the_page_is_what_is_printed(page: str, capsys: Capture) -> None:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    found = re.search(r"^\$ python -m rolloutctl (.*)\n((?:.+\n)+?)```", text, re.MULTILINE)
+    assert found is not None
+    assert main(shlex.split(found[1])) == 0
+    assert capsys.readouterr().out == found[2]
+
+
+def test_page_of_the_rules_has_every_key_scheme_and_example() -> None:
+    text = (REPOSITORY / "docs" / "version-rules.md").read_text(encoding="utf-8")
+    first_column = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+    assert first_column == {*KEYS, *Scheme}
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    written = [yaml.safe_load(block) for block in blocks]
+    rules = [one.get("select", one)["version"] for one in written]
+    assert [read_version_rule(one).scheme for one in rules] == ["semver", "alphabetical"]
+    ranges = re.findall(r"^\| (`.+?`) \|", text.split("## Ranges")[1].split("##")[0], re.MULTILINE)
+    assert len(ranges) == 6
+    for one in re.findall(r"`([^`]+)`", " ".join(ranges).replace("\\|", "|")):
+        assert read_version_rule({"scheme": "semver", "allow": one}).scheme is Scheme.SEMVER
