@@ -1,6 +1,7 @@
 """Step 2 of 5: what a version rule allows, in the words of its scheme. Pure."""
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from semver import Version
 
@@ -62,6 +63,8 @@ def read_allow(scheme: Scheme, written: object) -> Allow:
                 return _read_semver_range(written)
             case Scheme.ALPHABETICAL | Scheme.REGISTERED:
                 return _read_expression(written)
+            case _:
+                assert_never(scheme)
     except VersionRuleError as error:
         raise VersionRuleError(error.rule, error.position, error.expected, key="allow") from error
 
