@@ -18,7 +18,15 @@ from deploy_logic.codec import Json, decode, encode
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Verdict, judge_probe
 from deploy_logic.matching import Offer
-from deploy_logic.plan import Plan, Sight, Snapshot, Timings, read_model_id
+from deploy_logic.plan import (
+    ModelVersion,
+    Plan,
+    Sight,
+    Snapshot,
+    Timings,
+    find_served,
+    read_model_id,
+)
 from deploy_logic.policy_files import PolicyFiles
 from deploy_logic.ports import DeploymentState, EndpointState, Workspace
 from deploy_logic.step import Probe
@@ -81,14 +89,18 @@ def look(outside: Outside, payload: Json) -> Json:
     workspace = outside.open_workspace(offer.workspace)
     endpoint = workspace.get_endpoint(offer.endpoint)
     deployments = workspace.list_deployments(offer.endpoint) if endpoint is not None else ()
+    snapshot = Snapshot(
+        exists=endpoint is not None,
+        weights=endpoint.traffic if endpoint is not None else {},
+        deployments=deployments,
+    )
+    model = workspace.get_model_version(offer.model, offer.version)
+    registered = workspace.list_model_versions(offer.model, newest=_NEWEST)
     sight = Sight(
-        model=workspace.get_model_version(offer.model, offer.version),
-        registered=workspace.list_model_versions(offer.model, newest=_NEWEST),
-        snapshot=Snapshot(
-            exists=endpoint is not None,
-            weights=endpoint.traffic if endpoint is not None else {},
-            deployments=deployments,
-        ),
+        model=model,
+        registered=registered,
+        served=_read_served(workspace, offer, model, registered, snapshot),
+        snapshot=snapshot,
         timings=outside.timings,
     )
     return {"state": "done", "files": files.model_dump(mode="json"), "sight": encode(sight)}
@@ -239,6 +251,21 @@ ACTIVITIES: Mapping[str, Activity] = {
         retire,
     )
 }
+
+
+def _read_served(
+    workspace: Workspace,
+    offer: Offer,
+    model: ModelVersion | None,
+    registered: Sequence[ModelVersion],
+    snapshot: Snapshot,
+) -> ModelVersion | None:
+    """Return the model's version that the stable serves: rules read its tags and times too."""
+    version = find_served(snapshot, model) if model is not None else ""
+    if not version:
+        return None
+    known = next((one for one in registered if one.version == version), None)
+    return known or workspace.get_model_version(offer.model, version)
 
 
 def _tell_created(workspace: Workspace, endpoint: str, name: str, found: DeploymentState) -> Json:

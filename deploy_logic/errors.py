@@ -62,9 +62,11 @@ class PolicyError(InputError):
 class VersionRuleError(InputError):
     """A version rule that does not parse; the message shows the rule with a marker."""
 
-    def __init__(self, rule: str, position: int, expected: str) -> None:
-        """Mark the place, counted in characters from 0."""
-        super().__init__(f"{rule!r}: {expected}\n  {rule}\n  {' ' * position}^")
+    def __init__(self, rule: str, position: int, expected: str, *, key: str = "") -> None:
+        """Mark the place, counted in characters from 0; of a long form, in the value of a key."""
+        start = f"{key}: " if key else ""
+        super().__init__(f"{start}{rule!r}: {expected}\n  {rule}\n  {' ' * position}^")
+        self.key = key
         self.rule = rule
         self.position = position
         self.expected = expected

@@ -28,6 +28,7 @@ from deploy_logic.ledger_record import (
 )
 from deploy_logic.matching import Offer, endpoint_key
 from deploy_logic.rollout import Operation, Phase, Request
+from deploy_logic.version_rule import parse_version_rule
 
 LET_GO = "let_go-"  # begins the id of what is no rollout; no rollout id can: it has no underscore
 
@@ -89,7 +90,7 @@ def _place(ledger: Ledger, asked: Offer, at: datetime, why: str) -> Decision:
     if running is None and not ledger.waiting:
         return begin(ledger, asked, at, why)
     behind = f"behind {(running or ledger.waiting[-1]).rollout_id}"
-    if asked.on_new_version == "queue":
+    if asked.on_new_version == "queue" or _is_compared_later(ledger, asked):
         ledger = _wait(ledger, (*ledger.waiting, asked), at)
         return Decision(ledger=answer_offer(ledger, asked, at, Reply.QUEUED, behind))
     # Only the newest waiting one survives; the others are over before they began.
@@ -106,6 +107,17 @@ def _place(ledger: Ledger, asked: Offer, at: datetime, why: str) -> Decision:
     request = Request(operation=Operation.SUPERSEDE, by=asked.rollout_id, reason=newer)
     tell = Tell(rollout_id=running.rollout_id, request=request)
     return Decision(ledger=replace(ledger, is_stopping=True), actions=(tell,))
+
+
+def _is_compared_later(ledger: Ledger, asked: Offer) -> bool:
+    """Whether only the workspace can tell if the version is newer than one of its model in flight.
+
+    Nothing may make room for what could turn out to be older: it waits, and is looked at in turn.
+    """
+    in_flight = [ledger.running, *ledger.waiting]
+    if all(one is None or one.model != asked.model for one in in_flight):
+        return False
+    return not (asked.is_likely and parse_version_rule(asked.version_rule).orders_by_version)
 
 
 def begin(ledger: Ledger, asked: Offer, at: datetime, why: str) -> Decision:

@@ -8,7 +8,7 @@ counts.
 import functools
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,8 @@ from deploy_logic.errors import PatternError
 from deploy_logic.event import ModelRegistered
 from deploy_logic.pattern import NamePattern, PatternKind, PatternSet, parse_name_pattern
 from deploy_logic.policy import Policy
+from deploy_logic.tag_rule import parse_tag_rule
+from deploy_logic.window import Window
 
 MODEL_PLACEHOLDER = "{model}"  # in deploy.endpoint: an endpoint for each model of a pattern
 _LONGEST_SLUG = 60  # with hash and attempt well inside the 100 characters an instance id may have
@@ -33,7 +35,7 @@ class Offer:
     model: str
     version: str
     policy: str
-    version_rule: str  # as the policy writes it; the ledger compares versions with it
+    version_rule: str  # as it parses again; the ledger compares versions with it
     on_new_version: str  # supersede, queue or finish_first
     event_id: str = ""
     attempt: int = 1  # a person's retry counts it up
@@ -44,6 +46,7 @@ class Offer:
     allow: tuple[str, ...] = ()  # windows as the policy writes them; a person's own does not wait
     deny: tuple[str, ...] = ()
     needs_turn: bool = False  # there is a cap on rollouts in parallel
+    is_likely: bool = True  # the tags hold, as the event says; if not, nothing makes room for it
     keep_old: int = 1  # old deployments that the policy allows to stay, beside the stable
 
     @property
@@ -121,7 +124,10 @@ def _match(event: ModelRegistered, policy: Policy) -> Offer | NoMatch:
 
 
 def match_selected(event: ModelRegistered, policy: Policy) -> Offer | NoMatch:
-    """Return the answer of a policy whose name pattern matches already."""
+    """Return the answer of a policy whose name pattern matches already.
+
+    What the version rule reads in tags, properties or times is judged when the rollout starts.
+    """
     refusal = policy.select.version.refuses(event.version)
     refusal = refusal or _refuse_endpoint(policy.deploy.endpoint, event.model)
     if refusal:
@@ -157,6 +163,7 @@ def _refuse_endpoint(written: str, model: str) -> str:
 def make_offer(event: ModelRegistered, policy: Policy) -> Offer:
     """Return what to ask of the ledger of the policy's endpoint."""
     endpoint = name_endpoint(policy.deploy.endpoint, event.model)
+    windows = policy.windows
     return Offer(
         rollout_id=make_rollout_id(event.workspace, endpoint, event.model, event.version),
         workspace=event.workspace,
@@ -167,7 +174,21 @@ def make_offer(event: ModelRegistered, policy: Policy) -> Offer:
         version_rule=policy.select.version.text,
         on_new_version=policy.on_new_version,
         event_id=event.event_id,
+        allow=_print_windows(windows.allow if windows else None),
+        deny=_print_windows(windows.deny if windows else None),
+        keep_old=policy.keep.old if policy.keep else 0,
+        is_likely=do_tags_hold(event.tags, policy),
     )
+
+
+def do_tags_hold(tags: Mapping[str, str], policy: Policy) -> bool:
+    """Whether all that the policy asks of tags is so."""
+    wanted = policy.select.tags.items()
+    return not any(parse_tag_rule(rule).refuses(tags.get(key)) for key, rule in wanted)
+
+
+def _print_windows(windows: Iterable[Window] | None) -> tuple[str, ...]:
+    return tuple(window.text for window in windows or ())
 
 
 def make_rollout_id(

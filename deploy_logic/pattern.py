@@ -38,6 +38,15 @@ class NamePattern:
             return name == self.text
         return _is_encodable(name) and self._compiled.search(name) is not None
 
+    def has_group(self, group: str) -> bool:
+        """Whether the expression has a group of that name."""
+        return self.kind is PatternKind.REGEX and group in self._compiled.groupindex
+
+    def extract(self, name: str, group: str) -> str:
+        """Return what the group holds; empty when it holds nothing or the name is no match."""
+        found = self._compiled.search(name) if _is_encodable(name) else None
+        return str(found.group(group) or "") if found is not None else ""
+
     def refuses(self, name: str) -> str:
         """Return why a model of that name is not selected, or nothing when it is."""
         if self.matches(name):

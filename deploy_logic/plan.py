@@ -30,6 +30,7 @@ class ModelVersion:
     version: str
     id: str  # ARM id
     tags: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
     is_archived: bool = False
     created: datetime | None = None  # None: the workspace does not say
     created_by: str = ""  # who registered it: object id or name; empty: the workspace does not say
@@ -58,7 +59,7 @@ class Sight:
     """What was seen when the rollout started; everything that a plan depends on."""
 
     model: ModelVersion | None
-    registered: tuple[ModelVersion, ...] = ()  # the model's newest versions, archived ones too
+    registered: tuple[ModelVersion, ...] = ()  # the model's newest versions
     served: ModelVersion | None = None  # what the stable serves, when it is of the same model
     snapshot: Snapshot
     timings: "Timings"
@@ -136,11 +137,11 @@ def make_plan(offer: Offer, files: PolicyFiles, sight: Sight) -> Plan | NoPlan:
     if model is None:
         reason = f"model {offer.model!r} has no version {offer.version!r} in the workspace"
         return NoPlan(reason=reason, is_no_match=True)
-    refusal = _refuse_model(offer, policy, model) or _refuse_newer(offer, policy, sight)
+    refusal = _refuse_model(offer, policy, model) or _refuse_newer(offer, policy, model, sight)
     if refusal:
         return NoPlan(reason=refusal, is_no_match=True)
     stable = find_stable(snapshot)
-    refusal = _refuse_after(offer, policy, model, snapshot)
+    refusal = _refuse_after(offer, policy, model, sight)
     if refusal:
         return NoPlan(reason=refusal, is_no_match=True)
     trouble = _refuse_endpoint(offer, policy, snapshot)
@@ -203,6 +204,14 @@ def find_stable(snapshot: Snapshot) -> str | None:
     return weighted[0] if len(weighted) == 1 else None
 
 
+def find_served(snapshot: Snapshot, model: ModelVersion) -> str:
+    """Return the version of the same model that the stable serves; empty when it serves none."""
+    stable = find_stable(snapshot)
+    served = next((d.model_id for d in snapshot.deployments if d.name == stable), "")
+    family = model.id.lower().removesuffix(model.version.lower())
+    return served[len(family) :] if served.lower().startswith(family) else ""
+
+
 def name_candidate(model: str, version: str, *, attempt: int = 1) -> str:
     """Return the candidate's name: 3 to 32 letters, digits and single dashes, a letter first.
 
@@ -228,10 +237,10 @@ def _refuse_model(offer: Offer, policy: Policy, model: ModelVersion) -> str:
         refusal = parse_tag_rule(wanted).refuses(model.tags.get(key))
         if refusal:
             return f"tag {key!r} of version {offer.version} {refusal}"
-    return policy.select.version.refuses(offer.version)
+    return policy.select.version.refuses_model(model)
 
 
-def _refuse_newer(offer: Offer, policy: Policy, sight: Sight) -> str:
+def _refuse_newer(offer: Offer, policy: Policy, model: ModelVersion, sight: Sight) -> str:
     """Return which registered version overtakes this one, so that no arrival order decides.
 
     A policy that takes all in order, and a person who asked for this one, are not overtaken.
@@ -244,21 +253,22 @@ def _refuse_newer(offer: Offer, policy: Policy, sight: Sight) -> str:
             replace(offer, version=other.version), policy, other
         ):
             continue
-        if rule.refuses_after(offer.version, other.version):
-            return f"version {offer.version} is older than {other.version}, which is registered"
+        ahead = rule.refuses_beside(model, other)
+        if ahead:
+            return f"{ahead}, which is registered"
     return ""
 
 
-def _refuse_after(offer: Offer, policy: Policy, model: ModelVersion, snapshot: Snapshot) -> str:
+def _refuse_after(offer: Offer, policy: Policy, model: ModelVersion, sight: Sight) -> str:
     """Return why the version may not follow what serves now."""
-    stable = find_stable(snapshot)
-    served = next((d.model_id for d in snapshot.deployments if d.name == stable), "")
-    if served.lower() == model.id.lower():
-        return f"version {offer.version} is what {stable!r} serves"
-    same_model = model.id.lower().removesuffix(f"/versions/{offer.version.lower()}")
-    if not served.lower().startswith(f"{same_model}/versions/") or offer.requested_by:
+    served = find_served(sight.snapshot, model)
+    if served.lower() == model.version.lower():
+        return f"version {offer.version} is what {find_stable(sight.snapshot)!r} serves"
+    if not served or offer.requested_by:
         return ""
-    return policy.select.version.refuses_after(offer.version, served.rpartition("/")[2])
+    # One that is in the registry no more is known by its version alone.
+    stable = sight.served or ModelVersion(version=served, id="")
+    return policy.select.version.refuses_model_after(model, stable)
 
 
 def _refuse_endpoint(offer: Offer, policy: Policy, snapshot: Snapshot) -> str:

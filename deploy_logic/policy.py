@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     PlainSerializer,
+    PlainValidator,
     WithJsonSchema,
     model_validator,
 )
@@ -31,7 +31,8 @@ from deploy_logic.policy_strategy import (
     total_bake as total_bake_of,
 )
 from deploy_logic.tag_rule import TagRuleError, parse_tag_rule
-from deploy_logic.version_rule import VersionRule, parse_version_rule, print_version_rule
+from deploy_logic.version_rule import VersionRule, print_version_rule, read_version_rule
+from deploy_logic.version_scheme import Pick, Scheme
 
 _NAME = r"^[a-zA-Z][-a-zA-Z0-9]{1,62}[a-zA-Z0-9]$"
 # As Azure names endpoints; or with {model} in it, when every model of a pattern has its own.
@@ -44,21 +45,38 @@ _NOT_IN_A_NAME = frozenset("*?[]/\\#%")  # wildcards, and what no resource id ca
 
 
 def _read_rule(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
+    if isinstance(value, bool) or not isinstance(value, str | int | Mapping | VersionRule):
         # pydantic collects ValueError, not TypeError
         raise ValueError(f"{value!r} is not a version rule such as latest or '>= 3'")  # noqa: TRY004
     try:
-        return parse_version_rule(value)
+        return read_version_rule(value)
     except VersionRuleError as error:
         raise ValueError(str(error)) from error
 
 
 Rule = Annotated[
     VersionRule,
-    BeforeValidator(_read_rule),
-    PlainSerializer(print_version_rule),
+    PlainValidator(_read_rule),
+    PlainSerializer(print_version_rule, return_type=str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "integer", "minimum": 0},
+                {
+                    "type": "object",
+                    "properties": {
+                        "scheme": {"enum": list(Scheme)},
+                        "from": {"type": "string", "pattern": "^(version|(tag|property):.+)$"},
+                        "allow": {"type": ["string", "integer"]},
+                        "pick": {"enum": list(Pick)},
+                        "allow_older": {"type": "boolean"},
+                    },
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
 ]
 
 
@@ -94,7 +112,7 @@ class Selector(Part):
         max_length=255,
         description="the name of a model, or a pattern such as glob:fraud-* or regex:^fraud-.+$",
     )
-    version: Annotated[Rule, WithJsonSchema({"type": ["string", "integer", "object"]})] = Field(
+    version: Rule = Field(
         default=VersionRule(text="latest"),
         description="a version rule such as latest, 7 or '>= 3, < 10'",
     )

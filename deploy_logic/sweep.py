@@ -15,7 +15,7 @@ from deploy_logic.event import ModelRegistered
 from deploy_logic.ledger_answer import bar
 from deploy_logic.ledger_operation import Act, Asked
 from deploy_logic.ledger_record import ASIDES, NOT_FOR_GOOD, Ledger, Reply
-from deploy_logic.matching import Offer, match_selected, read_pattern
+from deploy_logic.matching import Offer, do_tags_hold, match_selected, read_pattern
 from deploy_logic.pattern import PatternKind
 from deploy_logic.plan import ModelVersion
 from deploy_logic.policy import Policy
@@ -199,9 +199,13 @@ def _make_offers(
     """Return what the policy would have offered, oldest first, as the events would have come."""
     wanted = [one for one in young if _is_selected(one, policy)]
     # The newest alone, unless the policy takes all in order: the others would be overtaken.
-    wanted = wanted if policy.on_new_version == "queue" else wanted[:1]
+    if policy.on_new_version != "queue":
+        best = policy.select.version.best(wanted)
+        wanted = wanted[:1] if best is None or policy.select.version.allow_older else [best]
     events = [
-        ModelRegistered(event_id="sweep", workspace=workspace, model=model, version=one.version)
+        ModelRegistered(
+            event_id="sweep", workspace=workspace, model=model, version=one.version, tags=one.tags
+        )
         for one in reversed(wanted)
     ]
     answers = [match_selected(event, policy) for event in events]
@@ -240,11 +244,12 @@ def _is_answered(book: Ledger, policy: Policy, offer: Offer, *, is_barred: bool)
     said = [answer for answer in said if answer not in ASIDES]
     if said and said[-1] in NOT_FOR_GOOD:
         return is_barred
-    if policy.select.tags and said[-1:] == [Reply.NO_MATCH]:
+    is_read_back = bool(policy.select.tags) or not policy.select.version.reads_version
+    if is_read_back and said[-1:] == [Reply.NO_MATCH]:
         return said.count(Reply.NO_MATCH) > 1
     return bool(said)
 
 
 def _is_selected(version: ModelVersion, policy: Policy) -> bool:
-    tags_hold = all(version.tags.get(key) == value for key, value in policy.select.tags.items())
-    return tags_hold and not policy.select.version.refuses(version.version)
+    tags_hold = do_tags_hold(version.tags, policy)
+    return tags_hold and not policy.select.version.refuses_model(version)

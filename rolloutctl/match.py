@@ -12,6 +12,7 @@ from deploy_logic.errors import EventError
 from deploy_logic.event import Ignored, ModelRegistered, name_event, read_body
 from deploy_logic.matching import NoMatch, Offer, match_policies
 from deploy_logic.policy import Policy
+from deploy_logic.version_scheme import Source
 from rolloutctl.read import ReadError, read_events, read_usable
 
 type Json = dict[str, Any]
@@ -103,8 +104,12 @@ def _answer(policy: Policy, found: Offer | NoMatch, stables: Mapping[str, str]) 
             return {"policy": policy.policy, "match": False, "reason": reason}
     reason = (
         f"model {found.model!r} is selected by {policy.select.model!r}, version {found.version!r} "
-        f"by {found.version_rule!r}; it is offered to endpoint {found.endpoint!r}"
+        f"by {policy.select.version.name}; it is offered to endpoint {found.endpoint!r}"
     )
+    if not policy.select.version.orders_by_version:
+        source = policy.select.version.source
+        what = "its time of registration" if source == Source() else f"its {source}"
+        reason += f"; {what} is read back when the rollout starts"
     if policy.select.tags:
         reason += f"; tags {dict(policy.select.tags)} are read back when the rollout starts"
     return {"policy": policy.policy, "match": True, "reason": reason}

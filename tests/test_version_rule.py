@@ -3,21 +3,17 @@
 import pytest
 
 from deploy_logic.errors import VersionRuleError
-from deploy_logic.version_rule import (
-    Bound,
-    Unreadable,
-    VersionRule,
-    parse_version_rule,
-    print_version_rule,
-    read_integer,
-)
+from deploy_logic.integer_range import Bound, Comparisons
+from deploy_logic.version_allow import Exactly
+from deploy_logic.version_rule import VersionRule, parse_version_rule, print_version_rule
+from deploy_logic.version_scheme import Unreadable, read_integer
 
 BIG = "9" * 255
-UNREADABLE = "version 'x' is not a whole number"
+UNREADABLE = "version 'x' is not a whole number of at most 255 digits"
 
 
-def bounds(*pairs: tuple[str, int]) -> tuple[Bound, ...]:
-    return tuple(Bound(sign=sign, value=value) for sign, value in pairs)
+def bounds(*pairs: tuple[str, int]) -> Comparisons:
+    return Comparisons(bounds=tuple(Bound(sign=sign, value=value) for sign, value in pairs))
 
 
 @pytest.mark.parametrize(
@@ -25,22 +21,23 @@ def bounds(*pairs: tuple[str, int]) -> tuple[Bound, ...]:
     [
         ("latest", VersionRule(text="latest")),
         (" latest ", VersionRule(text=" latest ")),
-        ("7", VersionRule(text="7", pinned=7)),
-        (" 7 ", VersionRule(text=" 7 ", pinned=7)),
-        ("0", VersionRule(text="0", pinned=0)),
-        (BIG, VersionRule(text=BIG, pinned=int(BIG))),
-        (">= 3", VersionRule(text=">= 3", bounds=bounds((">=", 3)))),
-        (">=3", VersionRule(text=">=3", bounds=bounds((">=", 3)))),
-        ("= 7", VersionRule(text="= 7", bounds=bounds(("=", 7)))),
+        ("7", VersionRule(text="7", allow=Exactly(value=7))),
+        (" 7 ", VersionRule(text=" 7 ", allow=Exactly(value=7))),
+        ("0", VersionRule(text="0", allow=Exactly(value=0))),
+        (BIG, VersionRule(text=BIG, allow=Exactly(value=int(BIG)))),
+        (">= 3", VersionRule(text=">= 3", allow=bounds((">=", 3)))),
+        (">=3", VersionRule(text=">=3", allow=bounds((">=", 3)))),
+        ("= 7", VersionRule(text="= 7", allow=bounds(("=", 7)))),
         (
             "  > 3,<=10 , != 7 ",
-            VersionRule(text="  > 3,<=10 , != 7 ", bounds=bounds((">", 3), ("<=", 10), ("!=", 7))),
+            VersionRule(text="  > 3,<=10 , != 7 ", allow=bounds((">", 3), ("<=", 10), ("!=", 7))),
         ),
-        (">= 10, < 3", VersionRule(text=">= 10, < 3", bounds=bounds((">=", 10), ("<", 3)))),
+        (">= 10, < 3", VersionRule(text=">= 10, < 3", allow=bounds((">=", 10), ("<", 3)))),
     ],
 )
 def test_may_be_built(text: str, expected: VersionRule) -> None:
     assert parse_version_rule(text) == expected
+    assert parse_version_rule(text).text == text
 
 
 @pytest.mark.parametrize(
@@ -58,8 +55,10 @@ def test_may_be_built(text: str, expected: VersionRule) -> None:
         (">= 3.5", 4, "a comma between comparisons"),
         (">= 3 < 10", 5, "a comma between comparisons"),
         (">= 3,", 5, "latest, one version"),
+        (">= 3, then 5", 6, "latest, one version"),
+        ("  x", 2, "latest, one version"),
         (">= 3,, < 4", 5, "latest, one version"),
-        (">= 3, 4", 5, "latest, one version"),
+        (">= 3, 4", 6, "latest, one version"),
         (">= 3, < ten", 8, "a whole number"),
         (">= 03", 3, "version '03' is ambiguous with '3'"),
         ("007", 0, "version '007' is ambiguous with '7'"),
@@ -107,10 +106,14 @@ def test_behaves(rule: str, allowed: list[str], refused: list[str]) -> None:
     [
         ("7", "8", "version 8 is not 7, which the rule pins"),
         (">= 3, != 7", "7", "version 7 is not != 7"),
-        ("latest", "1.2.0-rc.1", "version '1.2.0-rc.1' is not a whole number"),
-        ("latest", "", "version '' is not a whole number"),
-        ("latest", "\u0667", "version '\u0667' is not a whole number"),
-        ("latest", "-1", "version '-1' is not a whole number"),
+        (
+            "latest",
+            "1.2.0-rc.1",
+            "version '1.2.0-rc.1' is not a whole number of at most 255 digits",
+        ),
+        ("latest", "", "version '' is not a whole number of at most 255 digits"),
+        ("latest", "\u0667", "version '\u0667' is not a whole number of at most 255 digits"),
+        ("latest", "-1", "version '-1' is not a whole number of at most 255 digits"),
         ("latest", "007", "version '007' is ambiguous with '7'"),
     ],
 )

@@ -229,11 +229,16 @@ def _model_version(found: Body) -> ModelVersion:
     return ModelVersion(
         version=re.split(r"/versions/", found["id"], flags=re.IGNORECASE)[-1],
         id=found["id"],
-        tags={key: str(value) for key, value in (properties.get("tags") or {}).items()},
+        tags=_texts(properties.get("tags")),
+        properties=_texts(properties.get("properties")),
         is_archived=bool(properties.get("isArchived")),
         created=_time((found.get("systemData") or {}).get("createdAt")),
         created_by=str((found.get("systemData") or {}).get("createdBy") or ""),
     )
+
+
+def _texts(found: Body | None) -> dict[str, str]:
+    return {key: str(value) for key, value in (found or {}).items()}
 
 
 def _time(text: object) -> datetime | None:
