@@ -176,7 +176,7 @@ def make_offer(event: ModelRegistered, policy: Policy) -> Offer:
         event_id=event.event_id,
         allow=_print_windows(windows.allow if windows else None),
         deny=_print_windows(windows.deny if windows else None),
-        keep_old=policy.keep.old if policy.keep else 0,
+        keep_old=policy.keep.old if policy.keep else 1,
         is_likely=do_tags_hold(event.tags, policy),
     )
 

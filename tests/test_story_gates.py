@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from deploy_logic.gate import Judgement, Verdict
+from deploy_logic.ledger_operation import Act
 from deploy_logic.rollout import Operation
 from tests.builders import a_policy
-from tests.test_orchestrator import ALL, Tale, is_rolled_back, shifts, texts
+from tests.test_orchestrator import Tale, is_rolled_back, shifts, texts
 
 ERRORS = {"kind": "metric", "metric": "error_rate", "at_most": "1%", "min_samples": 200}
 RELATIVE = {"kind": "metric", "metric": "latency_p95", "worse_than_stable_by_at_most": "20%"}
@@ -306,15 +307,45 @@ def test_roll_back_ends_the_mirror() -> None:
 
 def test_old_stable_is_kept_warm_and_the_ledger_hears_of_it() -> None:
     tale = Gated(weights=(10,), keep={"old": 1, "for": "24h"})
-    assert tale.tell()["phase"] == "succeeded"
+    tale.offer()
+    tale.world.run(timedelta(hours=23))
+    assert tale.result()["phase"] == "succeeded"
     assert tale.deployments() == ["blue", "fraud-v7"]
     assert tale.weights() == {"fraud-v7": 100}
-    assert ALL == {"blue": 0, "fraud-v7": 100}
+    (kept,) = tale.world.ledgers["fraud"].kept
+    assert (kept.deployment, kept.version, kept.why) == ("blue", "6", "old")
+    tale.world.run()
+    assert tale.deployments() == ["fraud-v7"]  # let go of when its time was over
 
 
 def test_failed_candidate_is_kept_to_be_looked_at() -> None:
     tale = Gated(ERRORS, keep_failed="2h")
     tale.verdicts["error_rate 1"] = [FAIL]
-    assert tale.tell()["phase"] == "failed"
+    tale.offer()
+    tale.world.run(timedelta(hours=2))
+    assert tale.result()["phase"] == "failed"
     assert tale.deployments() == ["blue", "fraud-v7"]
     assert tale.weights() == {"blue": 100}
+    tale.world.run()
+    assert tale.deployments() == ["blue"]
+
+
+def test_revert_gives_the_kept_one_everything_with_one_write() -> None:
+    tale = Gated(weights=(10,), keep={"old": 1, "for": "24h"})
+    tale.offer()
+    tale.world.run(timedelta(hours=2))
+    written = len(shifts(tale))
+    tale.world.act("fraud", Act.REVERT, by="ann")
+    tale.world.run(timedelta(hours=2))
+    assert tale.weights() == {"blue": 100}
+    assert len(shifts(tale)) == written + 1
+    book = tale.world.ledgers["fraud"]
+    assert book.held is not None
+    assert [one.deployment for one in book.kept] == ["fraud-v7"]
+    tale.offer()
+    tale.offer("8")
+    assert [one.answer for one in book.answers if one.answer == "started"] == ["started"]
+    assert [str(one.answer) for one in tale.world.ledgers["fraud"].answers][-2:] == [
+        "quarantined",
+        "held",
+    ]

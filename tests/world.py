@@ -19,13 +19,14 @@ from deploy_logic import orchestrator
 from deploy_logic.activities import ACTIVITIES, Outside
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.gate import Judgement, Verdict
+from deploy_logic.ledger_operation import Act, Asked, decide
 from deploy_logic.ledger_record import Decision, Ended, Ledger, Start, Tell, Wake
 from deploy_logic.matching import Offer
 from deploy_logic.policy_files import PolicyFiles
 from deploy_logic.ports import Waitable
 from deploy_logic.rollout import Operation, Phase, Request
 from deploy_logic.turns import Called, Place, Turns, enter, leave
-from tests.builders import TIMINGS
+from tests.builders import TIMINGS, WORKSPACE
 from tests.fakes import Clock, FakeWorkspace
 
 GATES = frozenset({"measure", "agree", "call"})
@@ -220,6 +221,13 @@ class World:
         assert operation == "finish"
         book = self.ledgers[endpoint.lower()]
         self._apply(endpoint, ledgers.finish(book, decode(Ended, payload)))
+
+    def act(self, endpoint: str, act: Act, *, by: str, **said: Any) -> None:
+        """Have a person ask something of an endpoint."""
+        book = self.ledgers.get(endpoint.lower(), Ledger())
+        asked = Asked(act=act, by=by, reason="complaints came in", at=self.clock.now, **said)
+        told = {"workspace": WORKSPACE, "endpoint": endpoint, **encode(asked)}
+        self._apply(endpoint, decide(book, "act", told, at=self.clock.now))
 
     def wake(self, endpoint: str) -> None:
         book = self.ledgers[endpoint.lower()]

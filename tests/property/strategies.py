@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from deploy_logic.codec import encode
 from deploy_logic.gate import Answer, Judgement, Verdict
+from deploy_logic.ledger_operation import Act
 from deploy_logic.policy import Policy
 from deploy_logic.rollout import Operation, Phase, Request
 from tests.builders import a_policy, an_offer, policy_files
@@ -21,7 +22,17 @@ KINDS = ("good", "bad answer", "measures badly", "does not start", "no quota", "
 NOBODY = "nobody calls it"  # no traffic: no gate can say anything
 PEOPLE = (
     *("abort", "abort", "nonsense", "approve", "approve", "approve", "reject", "pause", "resume"),
-    *("promote_now", "freeze", "adopt", "restore", "tamper"),
+    *(
+        "promote_now",
+        "freeze",
+        "adopt",
+        "restore",
+        "tamper",
+        "revert",
+        "hold",
+        "release",
+        "release",
+    ),
 )
 VERDICTS = {
     "measures badly": Judgement(verdict=Verdict.FAIL, reason="12 % is above", figures={"v": 0.12}),
@@ -210,6 +221,9 @@ def _announce(world: World, policy: Policy, arrival: Arrival) -> None:
 
 
 def _ask(world: World, what: str) -> None:
+    if what in {"revert", "hold", "release"}:
+        world.act("fraud", Act(what), by="ann")
+        return
     for run in world.runs:
         if run.result is not None:
             continue
@@ -242,7 +256,10 @@ def judge(world: World) -> list[str]:
     broken = list(world.violations)
     for run in world.runs:
         if run.result is None:
-            broken.append(f"P6: {run.offer.rollout_id} never ends")
+            # letting go of what Azure never finishes is tried again and again, an hour each time
+            is_young = world.clock.now - run.turns[0].now < timedelta(hours=3)
+            if run.offer.is_rollout or not is_young:
+                broken.append(f"P6: {run.offer.rollout_id} never ends")
             continue
         if Phase(run.result["phase"]) is Phase.ROLLING_BACK or not run.result["ended"]:
             broken.append("P6: ended in the middle")
