@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.gate import Verdict, judge_probe
+from deploy_logic.gate import judge_probes
 from deploy_logic.matching import Offer
 from deploy_logic.plan import (
     ModelVersion,
@@ -158,9 +158,7 @@ def probe(outside: Outside, payload: Json) -> Json:
     answers = [
         workspace.score(payload["endpoint"], payload["deployment"], body) for body in step.bodies
     ]
-    judged = [judge_probe(step.name, step.expect, answer) for answer in answers]
-    worst = next((one for one in judged if one.verdict is not Verdict.PASS), judged[-1])
-    return {"state": "done", "judgement": encode(worst)}
+    return {"state": "done", "judgement": encode(judge_probes(step, answers))}
 
 
 @_tell_all

@@ -9,7 +9,8 @@ from deploy_logic.asking import YES_OR_NO, Question
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.diary import Diary
 from deploy_logic.duration import print_duration
-from deploy_logic.gate import Judgement, Tally, Verdict
+from deploy_logic.gate import Judgement, Verdict
+from deploy_logic.gate_tally import Tally
 from deploy_logic.plan import Plan
 from deploy_logic.ports import Waitable
 from deploy_logic.rollout import Awaited, Operation, Phase

@@ -1,18 +1,17 @@
-"""Step 4 of 5: measurements and thresholds give a verdict with its figures. Pure."""
+"""Step 4 of 5: an answer and an expectation give a verdict with its figures. Pure."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from deploy_logic.duration import print_duration
-from deploy_logic.policy_gate import Expectation
-from deploy_logic.step import Champion, Watch
+from deploy_logic.duration import parse_duration, print_duration
+from deploy_logic.step import Probe
 
 # Answers that say nothing about the candidate: not authorised, not routed, too many, platform down.
 # https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints
-_NOT_ASKED = frozenset({401, 403, 404, 429, 502, 503, 504})
+NOT_ASKED = frozenset({401, 403, 404, 429, 502, 503, 504})
 _LONGEST_QUOTE = 200
 
 
@@ -25,14 +24,19 @@ class Verdict(StrEnum):
     ERROR = "error"  # could not ask
 
 
+# One bad answer outweighs all that could not be asked, and that outweighs all that were good.
+_WORST_FIRST = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.PASS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the candidate answered to one probe request."""
+    """What somebody answered to one request."""
 
     status: int | None  # None: no answer at all
     milliseconds: int = 0
     body: str = ""
     error: str = ""  # why there was no answer
+    is_cut: bool = False  # the body was longer than what is kept of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,97 +48,137 @@ class Judgement:
     figures: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """How the answers to the requests of one probe were judged so far."""
+
+    verdicts: Mapping[Verdict, int] = field(default_factory=dict)
+    slowest: int = 0  # milliseconds
+    worst: Judgement | None = None  # the first of the worst ones
+
+    def add(self, answer: Answer, judged: Judgement) -> "Probed":
+        """Return the same with one answer more."""
+        count = self.verdicts.get(judged.verdict, 0) + 1
+        rank = _WORST_FIRST.index
+        is_worse = self.worst is None or rank(judged.verdict) < rank(self.worst.verdict)
+        return Probed(
+            verdicts={**self.verdicts, judged.verdict: count},
+            slowest=max(self.slowest, answer.milliseconds),
+            worst=judged if is_worse else self.worst,
+        )
+
+
+def judge_probes(probe: Probe, answers: Sequence[Answer]) -> Judgement:
+    """Return the worst verdict on the answers to all requests of a probe."""
+    probed = Probed()
+    for answer in answers:
+        probed = probed.add(answer, judge_probe(probe.name, probe.expect, answer))
+    return judge_probed(probe, probed)
+
+
+def judge_probed(probe: Probe, probed: Probed) -> Judgement:
+    """Return the verdict on a probe whose answers were judged one by one."""
+    worst, asked = probed.worst, sum(probed.verdicts.values())
+    if worst is None or asked < len(probe.bodies):
+        reason = f"{probe.name}: {asked} of {len(probe.bodies)} requests were sent"
+        return Judgement(verdict=Verdict.INCONCLUSIVE, reason=reason, figures={"requests": asked})
+    if asked == 1:
+        return worst
+    figures = {
+        **worst.figures,
+        "requests": asked,
+        **{verdict.value: probed.verdicts.get(verdict, 0) for verdict in _WORST_FIRST},
+        "slowest": probed.slowest,
+    }
+    count = probed.verdicts[worst.verdict]
+    if worst.verdict is Verdict.PASS:
+        slowest = f"the slowest after {probed.slowest} ms"
+        reason = f"{probe.name}: all {asked} answers are as expected, {slowest}"
+    else:
+        word = "not as expected" if worst.verdict is Verdict.FAIL else "no answer of the candidate"
+        reason = f"{worst.reason} ({count} of {asked} {word})"
+    return replace(worst, reason=reason, figures=figures)
+
+
 def judge_probe(name: str, expected: Mapping[str, object], answer: Answer) -> Judgement:
-    """Return the verdict on one answer; the reason states the inequality."""
-    expect = Expectation.model_validate(expected)
+    """Return the verdict on one answer; the reason states the inequality.
+
+    Expected may say status, within, schema (the JSON Schema itself), equals and contains.
+    """
+    status, within = expected.get("status", 200), _length(expected.get("within"))
     figures: dict[str, object] = {"status": answer.status, "milliseconds": answer.milliseconds}
     if answer.status is None:
         reason = f"{name}: no answer: {answer.error}"
         return Judgement(verdict=Verdict.ERROR, reason=reason, figures=figures)
-    figures["answer"] = _quote(answer.body)
-    if answer.status != expect.status:
-        could_ask = answer.status not in _NOT_ASKED
-        reason = (
-            f"{name}: status {answer.status} is not {expect.status}, answer {_quote(answer.body)}"
-        )
+    figures["answer"] = quote(answer.body)
+    if answer.status != status:
+        could_ask = answer.status not in NOT_ASKED
+        reason = f"{name}: status {answer.status} is not {status}, answer {quote(answer.body)}"
         verdict = Verdict.FAIL if could_ask else Verdict.ERROR
         return Judgement(verdict=verdict, reason=reason, figures=figures)
-    took = timedelta(milliseconds=answer.milliseconds)
-    if expect.within is not None and took > expect.within:
-        figures["within"] = print_duration(expect.within)
-        reason = (
-            f"{name}: answered after {answer.milliseconds} ms, which is above "
-            f"{print_duration(expect.within)}"
-        )
-        return Judgement(verdict=Verdict.FAIL, reason=reason, figures=figures)
-    unexpected = _compare_body(expect, answer.body)
-    if unexpected:
-        reason = f"{name}: {unexpected}"
-        return Judgement(verdict=Verdict.FAIL, reason=reason, figures=figures)
-    reason = f"{name}: status {answer.status} after {answer.milliseconds} ms, as expected"
-    return Judgement(verdict=Verdict.PASS, reason=reason, figures=figures)
+    if within is not None:
+        figures["within"] = print_duration(within)
+        if timedelta(milliseconds=answer.milliseconds) > within:
+            took = f"{answer.milliseconds} ms, which is above {print_duration(within)}"
+            reason = f"{name}: answered after {took}"
+            return Judgement(verdict=Verdict.FAIL, reason=reason, figures=figures)
+    verdict, unexpected = _compare_body(expected, answer)
+    said = unexpected or f"status {answer.status} after {answer.milliseconds} ms, as expected"
+    return Judgement(verdict=verdict, reason=f"{name}: {said}", figures=figures)
 
 
-def _compare_body(expect: Expectation, body: str) -> str:
-    """Return what is wrong with the body, or nothing."""
-    if expect.contains and expect.contains not in body:
-        return f"answer {_quote(body)} does not contain {expect.contains!r}"
-    if expect.equals is None:
-        return ""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return f"answer {_quote(body)} is not JSON"
-    if value != expect.equals:
-        return f"answer {_quote(body)} is not {_quote(json.dumps(expect.equals))}"
-    return ""
-
-
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
+    """Return the text, cut to what a reason can hold."""
     return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """What one watch has counted within one bake."""
-
-    failures: int = 0
-    failures_in_a_row: int = 0
-    errors_in_a_row: int = 0
-    last: Judgement | None = None
-
-    def add(self, judged: Judgement) -> "Tally":
-        """Return the tally with one more verdict."""
-        failed, erred = judged.verdict is Verdict.FAIL, judged.verdict is Verdict.ERROR
-        in_a_row = self.failures_in_a_row + 1 if failed else self.failures_in_a_row * erred
-        return Tally(
-            failures=self.failures + failed,
-            failures_in_a_row=in_a_row,
-            errors_in_a_row=self.errors_in_a_row + 1 if erred else 0,
-            last=judged,
-        )
-
-    def says(self, watch: Watch) -> Verdict:
-        """Return what follows from all of them."""
-        if watch.dry_run:
-            return Verdict.PASS
-        bound = watch.failures_in_a_row
-        if self.failures > watch.failures or (bound is not None and self.failures_in_a_row > bound):
-            return Verdict.FAIL
-        if self.errors_in_a_row > watch.error_budget:
-            return Verdict.ERROR
-        if self.last is None or self.last.verdict is not Verdict.PASS:
-            return Verdict.INCONCLUSIVE
-        return Verdict.PASS
+def _length(written: object) -> timedelta | None:
+    return (
+        written
+        if written is None or isinstance(written, timedelta)
+        else parse_duration(str(written))
+    )
 
 
-def judge_champion(
-    gate: Champion, new: Mapping[str, str], stable: Mapping[str, str] | None
-) -> Judgement:
-    """Return whether the new version's tag is better than the stable's by the margin."""
-    if stable is None:
-        return Judgement(verdict=Verdict.PASS, reason=f"{gate.name}: no stable to compare with")
-    one, other = float(new.get(gate.tag, "nan")), float(stable.get(gate.tag, "nan"))
-    ahead = one - other if gate.better == "higher" else other - one
-    verdict = Verdict.PASS if ahead >= gate.margin else Verdict.FAIL
-    return Judgement(verdict=verdict, reason=f"{gate.name}: {one} {other}", figures={"new": one})
+def _compare_body(expected: Mapping[str, object], answer: Answer) -> tuple[Verdict, str]:
+    """Return the verdict on the body, and what is wrong with it, or nothing."""
+    body, contains = answer.body, str(expected.get("contains") or "")
+    is_json = expected.get("equals") is not None or expected.get("schema") is not None
+    if answer.is_cut and (contains or is_json):
+        return Verdict.ERROR, f"the answer is longer than the {len(body)} characters that are read"
+    if contains and contains not in body:
+        return Verdict.FAIL, f"answer {quote(body)} does not contain {contains!r}"
+    return _compare_json(expected, body) if is_json else (Verdict.PASS, "")
+
+
+def _compare_json(expected: Mapping[str, object], body: str) -> tuple[Verdict, str]:
+    equals, schema = expected.get("equals"), expected.get("schema")
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return Verdict.FAIL, f"answer {quote(body)} is not JSON"
+    if equals is not None and value != equals:
+        return Verdict.FAIL, f"answer {quote(body)} is not {quote(json.dumps(equals))}"
+    return (Verdict.PASS, "") if schema is None else _hold_against(schema, value)
+
+
+def _hold_against(schema: object, value: object) -> tuple[Verdict, str]:
+    """Hold the value against a JSON Schema; one that is no schema itself cannot be judged by."""
+    # The library takes a tenth of a second to import, and the orchestration imports this module.
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
+    from jsonschema.exceptions import SchemaError  # noqa: PLC0415
+    from jsonschema.validators import validator_for  # noqa: PLC0415
+    from referencing import Registry  # noqa: PLC0415
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415
+
+    kind = validator_for(schema, default=Draft202012Validator)
+    try:
+        kind.check_schema(schema)
+        # A registry of its own, as the library would fetch what a `$ref` names from the network.
+        found = next(kind(schema, registry=Registry()).iter_errors(value), None)
+    except (SchemaError, RecursionError, Unresolvable) as error:
+        said = str(getattr(error, "message", "") or error or type(error).__name__)
+        return Verdict.ERROR, f"holding the answer against its schema: {quote(said)}"
+    if found is None:
+        return Verdict.PASS, ""
+    return Verdict.FAIL, f"answer at {found.json_path}: {quote(found.message)}"

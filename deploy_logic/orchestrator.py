@@ -13,7 +13,7 @@ from deploy_logic import asking, baking, gating, reverting
 from deploy_logic.asking import ask, stay_while_paused
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.diary import Diary
-from deploy_logic.gate import judge_champion
+from deploy_logic.gate_champion import judge_champion
 from deploy_logic.layout import print_step
 from deploy_logic.ledger_record import Ended, Kept
 from deploy_logic.matching import Offer

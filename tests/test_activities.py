@@ -97,7 +97,7 @@ def ready(stage: Stage, activity: str) -> None:
     """Bring about what the story has brought about when it calls the activity."""
     if activity == "create_endpoint":
         stage.workspace.endpoints.clear()
-    if activity in {"watch_candidate", "probe", "shift", "weigh", "retire"}:
+    if activity in {"watch_candidate", "probe", "shift", "weigh", "look_back", "retire"}:
         stage.put(CANDIDATE, rollout_id=OURS)
 
 
@@ -110,6 +110,7 @@ WRITE_OF = {
     "watch_candidate": [],
     "probe": [],
     "weigh": [],
+    "look_back": [],
     "shift": ["set_traffic"],
     "retire": ["delete_deployment"],
 }

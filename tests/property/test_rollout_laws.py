@@ -9,7 +9,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis.errors import NoSuchExample
 
-from deploy_logic import activities, asking, gate, ledger, orchestrator, settling, waiting
+from deploy_logic import (
+    activities,
+    asking,
+    gate,
+    gate_tally,
+    ledger,
+    orchestrator,
+    settling,
+    waiting,
+)
 from deploy_logic.ledger_record import Decision, Ledger, Start
 from deploy_logic.rollout import Phase as RolloutPhase
 from tests.property.strategies import Tale, judge, tales, tell
@@ -137,7 +146,7 @@ def _judge_without_figures(patch: pytest.MonkeyPatch) -> None:
     def judge_probe(name: str, expected: Any, answer: Any) -> Any:
         return dataclasses.replace(real(name, expected, answer), figures={})
 
-    patch.setattr(activities, "judge_probe", judge_probe)
+    patch.setattr(gate, "judge_probe", judge_probe)
 
 
 def _do_not_wait_for_readiness(patch: pytest.MonkeyPatch) -> None:
@@ -166,18 +175,18 @@ def _abandon_effects(patch: pytest.MonkeyPatch) -> None:
 
 def _wave_through(patch: pytest.MonkeyPatch) -> None:
     """What a gate cannot say counts as good."""
-    real = gate.Tally.says
+    real = gate_tally.Tally.says
 
     def says(self: Any, watch: Any) -> gate.Verdict:
         found = real(self, watch)
         return gate.Verdict.PASS if found is gate.Verdict.INCONCLUSIVE else found
 
-    patch.setattr(gate.Tally, "says", says)
+    patch.setattr(gate_tally.Tally, "says", says)
 
 
 def _forgive_everything(patch: pytest.MonkeyPatch) -> None:
     """A gate that fails is noted, and the rollout goes on."""
-    patch.setattr(gate.Tally, "says", lambda _self, _watch: gate.Verdict.PASS)
+    patch.setattr(gate_tally.Tally, "says", lambda _self, _watch: gate.Verdict.PASS)
 
 
 def _ask_nobody(patch: pytest.MonkeyPatch) -> None:
