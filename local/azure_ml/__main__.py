@@ -14,7 +14,7 @@ from local.azure_ml.events import Dialect
 from local.azure_ml.pace import PACES
 from local.azure_ml.scoring.front import DataPlane
 from local.azure_ml.scoring.pool import ServerPool
-from local.azure_ml.server import Emulator, Settings
+from local.azure_ml.server import Emulator, MakeFront, Settings
 from local.process import announce, stop_with_stdin
 
 _SCORING_PYTHON = Path(__file__).parents[2] / ".venv-scoring" / "bin" / "python"
@@ -33,9 +33,13 @@ def main() -> int:
 
     def make(settings: Settings) -> Emulator:
         pool = ServerPool(root=settings.data / "scoring", python=given.scoring_python)
-        return Emulator(settings, pool=pool, make_front=lambda lookup: DataPlane(pool, lookup))
+        return Emulator(settings, pool=pool, make_front=_front(pool))
 
     return run(given, make)
+
+
+def _front(pool: ServerPool) -> MakeFront:
+    return lambda lookup, observe: DataPlane(pool, lookup, observe=observe)
 
 
 def run(given: argparse.Namespace, make: Callable[[Settings], Emulator]) -> int:

@@ -5,6 +5,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -12,7 +13,6 @@ from aiohttp import web
 from local.azure_ml.errors import ArmError, user_error
 from local.azure_ml.store import Json
 from local.azure_ml.web import DOOM, TEMPLATE, answer, read
-from local.azure_ml.workspace import now
 
 type Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -163,7 +163,7 @@ class RequestLog:
         self._counts[area, request.method, template] += 1
         self._last.append(
             {
-                "time": now(),
+                "time": datetime.now(UTC).isoformat(),
                 "area": area,
                 "method": request.method,
                 "template": template,
@@ -219,6 +219,8 @@ class Admin:
         app.router.add_post("/admin/events", self._act("events"))
         app.router.add_get("/admin/served", self._act("served"))
         app.router.add_get("/admin/state", self._act("state"))
+        app.router.add_get("/admin/clock", self._act("clock"))
+        app.router.add_put("/admin/clock", self._act("clock"))
 
     async def _requests(self, request: web.Request) -> web.Response:
         last = request.query.get("last", "100")

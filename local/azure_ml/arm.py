@@ -15,6 +15,7 @@ from local.azure_ml.errors import ArmError
 from local.azure_ml.events import Events
 from local.azure_ml.identity import require_bearer
 from local.azure_ml.keys import Keys
+from local.azure_ml.metrics.api import Metrics
 from local.azure_ml.operations import Operations, Status, describe
 from local.azure_ml.storage import Storage
 from local.azure_ml.web import TEMPLATE, Call, Router, answer, nothing, page, read
@@ -59,6 +60,7 @@ class Parts:
     deployments: Deployments
     deletion: Deletion
     events: Events
+    metrics: Metrics
 
 
 class Arm:
@@ -83,6 +85,7 @@ class Arm:
             self._add_assets(plural, assets)
         self._add_endpoints()
         self._add_deployments()
+        parts.metrics.add_to(self._router, parts.workspace)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""

@@ -14,7 +14,7 @@ from aiohttp import web
 from local.azure_ml.errors import not_found, user_error
 from local.azure_ml.store import Json, Store
 from local.azure_ml.web import Call, answer, nothing, page, section
-from local.azure_ml.workspace import TYPE, Workspace, added, check_asset, now, system_data
+from local.azure_ml.workspace import TYPE, Workspace, added, check_asset, system_data
 
 _VIEWS = {"activeonly": (False,), "archivedonly": (True,), "all": (False, True)}
 _ORDERS = {
@@ -69,7 +69,7 @@ class Assets:
         return answer(self.describe(self._update(old, given)))
 
     def _create(self, name: str, version: str, given: Json) -> Json:
-        moment = now()
+        moment = self._workspace.now()
         with self._store.transaction():
             container = self._container(name) or self._new_container(name)
             document = {
@@ -91,7 +91,7 @@ class Assets:
         kept = {key: before.get(key) for key in self._kind.immutable}
         properties = {**self._kind.defaults, **given, **kept}
         properties["properties"] = added(before["properties"], properties["properties"], _NO_KEYS)
-        document = {**old, "properties": properties, "modified": now()}
+        document = {**old, "properties": properties, "modified": self._workspace.now()}
         self._store.put(self._kind.plural, f"{old['name']}/{old['version']}", document)
         return document
 
@@ -145,7 +145,7 @@ class Assets:
             document = old or self._new_container(name)
             document = {
                 **document,
-                "modified": now(),
+                "modified": self._workspace.now(),
                 "tags": section(given, "tags"),
                 "description": given.get("description"),
                 "archived": given.get("isArchived") is True,
@@ -177,7 +177,7 @@ class Assets:
         return self._store.get(f"{self._kind.plural}-containers", name)
 
     def _new_container(self, name: str) -> Json:
-        moment = now()
+        moment = self._workspace.now()
         container: Json = {
             "name": name,
             "created": moment,

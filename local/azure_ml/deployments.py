@@ -15,7 +15,7 @@ from local.azure_ml.operations import Operation, Status, Verb, Work
 from local.azure_ml.serving import Serving
 from local.azure_ml.store import Json
 from local.azure_ml.web import Call, answer, page, section
-from local.azure_ml.workspace import check_name, now
+from local.azure_ml.workspace import check_name
 
 _LIMIT = 20  # per endpoint
 _CONTAINERS = {"inferenceserver": "inference-server", "storageinitializer": "storage-initializer"}
@@ -131,7 +131,7 @@ class Deployments:
             check_name("Deployment", name)
             self._check_quota(endpoint["name"])
         wanted = deployment_body.read(call.body, endpoint, old)
-        document = old or deployment_body.new(name, endpoint["name"], wanted)
+        document = old or deployment_body.new(name, endpoint["name"], wanted, self._workspace.now())
         headers = self._begin_put(call, document, wanted, state="Updating")
         headers["x-ms-ratelimit-remaining-subscription-resource-requests"] = "24"
         return answer(self._describe(self._existing(call)), status=201, headers=headers)
@@ -152,7 +152,7 @@ class Deployments:
             names = ", ".join(sorted(wrong))
             raise user_error(f"PATCH of an online deployment takes tags and sku, not {names}")
         self._operations.check_idle(document["endpoint"])
-        changed: Json = {"modified": now()}
+        changed: Json = {"modified": self._workspace.now()}
         if "tags" in call.body:
             changed["tags"] = section(call.body, "tags")
         capacity = section(call.body, "sku").get("capacity", document["sku"]["capacity"])
@@ -196,7 +196,7 @@ class Deployments:
                 **document,
                 **operation.wanted,
                 "new": False,
-                "modified": now(),
+                "modified": self._workspace.now(),
                 "state": operation.status,
                 # After a failed change the old servers still serve.
                 "serving": operation.wanted if served else document["serving"],

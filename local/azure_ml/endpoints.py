@@ -18,7 +18,6 @@ from local.azure_ml.workspace import (
     added,
     check_name,
     identity,
-    now,
     system_data,
 )
 
@@ -43,6 +42,7 @@ class Endpoints:
     def __init__(self, control: Control) -> None:
         self._store = control.store
         self._workspace = control.workspace
+        self.clock = control.workspace.clock
         self._operations = control.operations
         self._pace = control.pace
         self._quota = control.quotas.endpoints
@@ -144,7 +144,7 @@ class Endpoints:
         return [item["name"] for item in self._store.all(DEPLOYMENT, endpoint)]
 
     def _new(self, name: str, wanted: Json) -> Json:
-        moment = now()
+        moment = self._workspace.now()
         return {
             **wanted,
             "name": name,
@@ -159,7 +159,7 @@ class Endpoints:
         document = self.existing(operation.endpoint)
         if operation.status is Status.SUCCEEDED:
             wanted = operation.wanted or {}
-            document = {**document, **wanted, "new": False, "modified": now()}
+            document = {**document, **wanted, "new": False, "modified": self._workspace.now()}
         self.save({**document, "state": operation.status})
 
     async def patch(self, call: Call) -> web.Response:
@@ -170,7 +170,7 @@ class Endpoints:
             names = ", ".join(sorted(wrong))
             raise user_error(f"PATCH of an online endpoint takes tags and identity, not {names}")
         self._operations.check_idle(document["name"])
-        changed: Json = {"modified": now()}
+        changed: Json = {"modified": self._workspace.now()}
         if "tags" in call.body:
             changed["tags"] = section(call.body, "tags")
         if call.body.get("identity") is not None:

@@ -15,7 +15,7 @@ from aiohttp import web
 from local.azure_ml.errors import ArmError, not_found, user_error
 from local.azure_ml.store import Json, Store
 from local.azure_ml.web import Call, answer, nothing, page, section
-from local.azure_ml.workspace import PROVIDER, Workspace, now
+from local.azure_ml.workspace import PROVIDER, Workspace
 from local.event_grid import EventGrid, HandshakeError, Subscription
 
 _REGISTERED = f"{PROVIDER}.ModelRegistered"
@@ -70,7 +70,7 @@ class Events:
             "topic": self._workspace.id,
             "subject": f"models/{model['name']}:{model['version']}",
             "eventType": _REGISTERED,
-            "eventTime": now().replace("+00:00", "Z"),
+            "eventTime": self._workspace.now().replace("+00:00", "Z"),
             "data": _data(model, self._dialect),
             "dataVersion": "",
             "metadataVersion": "1",

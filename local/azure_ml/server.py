@@ -16,6 +16,7 @@ from local.azure_ml.arm import Arm, Parts
 from local.azure_ml.assets import Assets
 from local.azure_ml.blobs import Blobs
 from local.azure_ml.certificates import server_context
+from local.azure_ml.clock import Clock
 from local.azure_ml.control import Control, Quotas
 from local.azure_ml.deletion import Deletion
 from local.azure_ml.deployments import Deployments
@@ -24,8 +25,13 @@ from local.azure_ml.errors import ArmError, user_error
 from local.azure_ml.events import Dialect, Events
 from local.azure_ml.identity import Identity
 from local.azure_ml.keys import Keys
+from local.azure_ml.metrics.api import Metrics
+from local.azure_ml.metrics.minute import Request
+from local.azure_ml.metrics.record import Record
+from local.azure_ml.metrics.sampler import Sampler
 from local.azure_ml.operations import Operations
 from local.azure_ml.pace import Pace
+from local.azure_ml.scoring.counters import Outcome
 from local.azure_ml.scoring.front import EndpointView
 from local.azure_ml.serving import Pool, Serving
 from local.azure_ml.storage import ACCOUNT, Storage
@@ -65,7 +71,9 @@ class Front(Protocol):
         """Give what was served."""
 
 
-type MakeFront = Callable[[Callable[[str], EndpointView | None]], Front]
+type Lookup = Callable[[str], EndpointView | None]
+type Observe = Callable[[str, str, Outcome], None]
+type MakeFront = Callable[[Lookup, Observe], Front]
 
 
 class Emulator:
@@ -76,13 +84,17 @@ class Emulator:
         self._pool = pool
         settings.data.mkdir(parents=True, exist_ok=True)
         self._store = Store(settings.data / "state.db")
+        self._clock = Clock(self._store)
         self._socket = self._listen()
         self.workspace = self._workspace()
         context, self.ca = server_context(settings.data / "certificates")
         self._context = context
         self._log, self._faults = RequestLog(), Faults()
-        self.identity = Identity(self._store)
+        self.identity = Identity(self._store, self._clock)
         self._pace = Pace(self._store, settings.pace)
+        lag = lambda: self._pace.now.metrics  # noqa: E731 - the pace may change
+        self._record = Record(settings.data / "metrics.db", self._clock, lag)
+        self._sampler = Sampler(self._record, pool.instances)
         self._operations = Operations(self._store, self.workspace)
         self._storage = Storage(self._store, self.workspace, settings.data / "blobs")
         self._grid = EventGrid(
@@ -92,7 +104,7 @@ class Emulator:
         )
         self._events = Events(self._store, self.workspace, self._grid, settings.dialect)
         self._parts = self._make_parts()
-        self._front = make_front(self._parts.keys.view)
+        self._front = make_front(self._parts.keys.view, self._observe)
         self._runner: web.AppRunner | None = None
 
     def _listen(self) -> socket.socket:
@@ -114,6 +126,7 @@ class Emulator:
             name=self._settings.workspace,
             location=self._settings.location,
             guid=kept["guid"],
+            clock=self._clock,
             base_url=f"https://localhost:{self._socket.getsockname()[1]}",
         )
 
@@ -151,6 +164,7 @@ class Emulator:
             deployments=deployments,
             deletion=Deletion(control, endpoints, deployments, serving),
             events=self._events,
+            metrics=Metrics(self._record, self._clock, endpoints, deployments),
         )
 
     # --- life
@@ -162,6 +176,7 @@ class Emulator:
         await self._events.start()
         self._parts.deployments.restore()
         self._operations.resume()
+        self._sampler.start()
         site = web.SockSite(self._runner, self._socket, ssl_context=self._context)
         await site.start()
 
@@ -174,6 +189,8 @@ class Emulator:
             await self._runner.cleanup()
         await self._pool.close()
         await self._events.stop()
+        await self._sampler.stop()
+        self._record.close()
         self._store.close()
 
     def _app(self) -> web.Application:
@@ -187,6 +204,7 @@ class Emulator:
             "events": self._act_on_events,
             "served": lambda _: self._front.counters(),
             "state": self._state,
+            "clock": self._clock.set,
         }
         Admin(self._log, self._faults, acts).add_to(app)
         add = app.router.add_route
@@ -199,6 +217,15 @@ class Emulator:
         add("*", f"{account}/{{container}}/{{blob:.*}}", blobs.handle)
         add("*", "/{tail:.*}", Arm(self._parts).handle)
         return app
+
+    def _observe(self, endpoint: str, deployment: str, outcome: Outcome) -> None:
+        request = Request(
+            status=outcome.status,
+            model_status=outcome.model_status,
+            latency=outcome.latency,
+            size=outcome.size,
+        )
+        self._record.add(endpoint, deployment, request)
 
     # --- what is neither ARM nor storage
 

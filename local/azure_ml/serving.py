@@ -1,11 +1,12 @@
 """From a deployment's document to a running scoring server, and back."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from local.azure_ml.errors import OperationError
+from local.azure_ml.metrics.sampler import Instance
 from local.azure_ml.scoring.pool import ServerSpec, StartFailed
 from local.azure_ml.storage import Storage
 from local.azure_ml.store import Json
@@ -32,6 +33,9 @@ class Pool(Protocol):
 
     def logs(self, endpoint: str, deployment: str, *, tail: int, container: str) -> str:
         """Give the last lines of a log."""
+
+    def instances(self) -> Iterable[Instance]:
+        """Give what is up."""
 
 
 class Serving:

@@ -46,6 +46,11 @@ class Container:
         return self._active
 
     @property
+    def group(self) -> int | None:
+        """The group of its processes, while it has any."""
+        return None if self._process is None else self._process.pid
+
+    @property
     def name(self) -> str:
         """What it is called in logs."""
         return self._launch.log.stem

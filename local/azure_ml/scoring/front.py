@@ -75,12 +75,14 @@ class DataPlane:
         pool: ServerPool,
         lookup: Callable[[str], EndpointView | None],
         *,
+        observe: Callable[[str, str, Outcome], None] | None = None,
         chance: random.Random | None = None,  # seeded by tests
     ) -> None:
         self._pool = pool
         self._lookup = lookup
         self._chance = chance or random.Random()  # noqa: S311 - a share of traffic, not a secret
         self._counters = Counters()
+        self._observe = observe
         self._mirrored: set[asyncio.Task[None]] = set()
 
     def counters(self) -> dict[str, dict[str, DeploymentCount]]:
@@ -109,7 +111,7 @@ class DataPlane:
             self._mirror(view, call)
         answer = await self._forward(deployment, call)
         spec = deployment.spec
-        self._count(endpoint, spec.deployment, answer, began)
+        self._count(endpoint, spec.deployment, answer, began, asked=len(call.body))
         answer.headers[DEPLOYMENT_HEADER] = spec.deployment
         answer.headers.setdefault("x-request-id", request_id)
         return _respond(answer)
@@ -135,7 +137,8 @@ class DataPlane:
     async def _send_copy(self, endpoint: str, deployment: Deployment, call: _Call) -> None:
         began = time.perf_counter()
         answer = await self._forward(deployment, call)
-        self._count(endpoint, deployment.spec.deployment, answer, began, mirrored=True)
+        name = deployment.spec.deployment
+        self._count(endpoint, name, answer, began, asked=len(call.body), mirrored=True)
 
     async def _forward(self, deployment: Deployment, call: _Call) -> _Answer:
         try:
@@ -198,6 +201,7 @@ class DataPlane:
         answer: _Answer,
         began: float,
         *,
+        asked: int = 0,
         mirrored: bool = False,
     ) -> None:
         outcome = Outcome(
@@ -205,8 +209,11 @@ class DataPlane:
             model_status=answer.model_status,
             latency=(time.perf_counter() - began) * 1000,
             mirrored=mirrored,
+            size=asked + len(answer.body),
         )
         self._counters.record(endpoint, deployment, outcome)
+        if self._observe is not None:
+            self._observe(endpoint, deployment, outcome)
 
 
 def _explain(name: str | None, named: str | None) -> tuple[HTTPStatus, str]:

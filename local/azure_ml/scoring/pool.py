@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
+from local.azure_ml.metrics.sampler import Instance
 from local.azure_ml.scoring import image, layout, log
 from local.azure_ml.scoring.container import Container, Launch
 from local.azure_ml.scoring.deployment import Deployment
@@ -68,6 +69,19 @@ class ServerPool:
     def find(self, endpoint: str, deployment: str) -> Deployment | None:
         """Give the deployment that takes requests under this name, if there is one."""
         return self._deployments.get(deployment_key(endpoint, deployment))
+
+    def instances(self) -> list[Instance]:
+        """Give what is up."""
+        return [
+            Instance(
+                endpoint=deployment.spec.endpoint,
+                deployment=deployment.spec.deployment,
+                name=container.name,
+                group=container.group,
+            )
+            for deployment in self._deployments.values()
+            for container in deployment.containers
+        ]
 
     async def start(self, spec: ServerSpec) -> None:
         """Bring a deployment up or replace it; StartFailed leaves the one that ran."""
