@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from local.azure_ml import pace
 from local.azure_ml.control import Quotas
 from local.azure_ml.events import Dialect
-from local.azure_ml.pace import PACES
+from local.azure_ml.pace import PACES, Durations
 from local.azure_ml.scoring.front import DataPlane
 from local.azure_ml.scoring.pool import ServerPool
 from local.azure_ml.server import Emulator, MakeFront, Settings
@@ -94,13 +95,25 @@ async def _serve(
     return 0
 
 
+def _pace(text: str) -> Durations:
+    try:
+        return pace.read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def arguments() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(prog="python -m local.azure_ml", description=__doc__)
     default = Settings(data=Path())
     parser.add_argument("--data", type=Path, help="folder of everything kept (a temporary one)")
     parser.add_argument("--port", type=int, default=0, help="0: as at the last start, or any")
-    parser.add_argument("--pace", choices=sorted(PACES), help="as at the last start, or instant")
+    parser.add_argument(
+        "--pace",
+        type=_pace,
+        metavar="NAME[,KEY=SECONDS...]",
+        help=f"of {', '.join(PACES)}; as at the last start, or instant",
+    )
     parser.add_argument("--scoring-python", type=Path, default=_SCORING_PYTHON)
     parser.add_argument("--subscription", default=default.subscription)
     parser.add_argument("--resource-group", default=default.resource_group)

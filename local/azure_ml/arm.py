@@ -1,6 +1,5 @@
 """Azure Resource Manager: which path is whose, the token, the scope, the headers of each answer."""
 
-import time
 import uuid
 from dataclasses import dataclass
 
@@ -18,30 +17,13 @@ from local.azure_ml.keys import Keys
 from local.azure_ml.metrics.api import Metrics
 from local.azure_ml.operations import Operations, Status, describe
 from local.azure_ml.storage import Storage
+from local.azure_ml.throttling import Throttling
 from local.azure_ml.web import TEMPLATE, Call, Router, answer, nothing, page, read
 from local.azure_ml.workspace import PROVIDER, Workspace
 
 _ENDPOINT = "{workspace}/onlineEndpoints/{endpoint}"
 _DEPLOYMENT = _ENDPOINT + "/deployments/{deployment}"
 _SUBSCRIPTION = f"/subscriptions/{{subscription}}/providers/{PROVIDER}"
-
-
-class _Bucket:
-    """A token bucket as ARM has them per principal: its level is what the header shows."""
-
-    def __init__(self, size: int, per_second: float) -> None:
-        self._size = size
-        self._per_second = per_second
-        self._level = float(size)
-        self._seen = time.monotonic()
-
-    def take(self) -> int:
-        """Take one token and give what is left; an empty bucket refuses nobody here."""
-        moment = time.monotonic()
-        refilled = self._level + (moment - self._seen) * self._per_second
-        self._level = max(0.0, min(self._size, refilled) - 1)
-        self._seen = moment
-        return int(self._level)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +43,7 @@ class Parts:
     deletion: Deletion
     events: Events
     metrics: Metrics
+    throttling: Throttling
 
 
 class Arm:
@@ -70,12 +53,6 @@ class Arm:
         self._parts = parts
         self._workspace = parts.workspace
         self._router = Router()
-        # Buckets of 250 reads and 200 writes and deletes, refilled by 25 and 10 a second.
-        self._buckets = {
-            "reads": _Bucket(250, 25),
-            "writes": _Bucket(200, 10),
-            "deletes": _Bucket(200, 10),
-        }
         self._add_workspace()
         for plural, assets in (
             ("models", parts.models),
@@ -88,8 +65,17 @@ class Arm:
         parts.metrics.add_to(self._router, parts.workspace)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer one request; refusals too carry the ids and what the bucket has left."""
         require_bearer(request)
+        headers = {**_ids(request), **self._parts.throttling.take(request.method)}
+        try:
+            response = await self._route(request)
+        except ArmError as error:
+            response = answer(error.body(), status=error.status, headers=error.headers)
+        response.headers.update(headers)
+        return response
+
+    async def _route(self, request: web.Request) -> web.StreamResponse:
         found = self._router.find(request.method, request.rel_url.raw_path)
         if found is None:
             raise self._unknown(request.method, request.path)
@@ -100,9 +86,7 @@ class Arm:
         if "api-version" not in call.query:
             message = "The api-version query parameter (?api-version=) is required."
             raise ArmError(400, "MissingApiVersionParameter", message)
-        response = await route.handler(call)
-        response.headers.update(self._headers(request))
-        return response
+        return await route.handler(call)
 
     def _check_scope(self, names: dict[str, str]) -> None:
         ours = self._workspace
@@ -120,20 +104,6 @@ class Arm:
             message = f"{method} {path} is not emulated"
             return ArmError(501, "NotImplemented", message)
         return ArmError(404, "InvalidResourceType", f"There is nothing at {path}")
-
-    def _headers(self, request: web.Request) -> dict[str, str]:
-        request_id = str(uuid.uuid4())
-        kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(request.method, "writes")
-        left = self._buckets[kind].take()
-        return {
-            "x-ms-request-id": request_id,
-            "x-ms-correlation-request-id": request.headers.get(
-                "x-ms-correlation-request-id", request_id
-            ),
-            f"x-ms-ratelimit-remaining-subscription-{kind}": str(left),
-            # The global bucket is 15 times as large.
-            f"x-ms-ratelimit-remaining-subscription-global-{kind}": str(left * 15 + 14),
-        }
 
     # --- routes
 
@@ -210,3 +180,9 @@ class Arm:
         if operation.status is Status.SUCCEEDED:
             return nothing()
         return answer({"error": operation.error}, status=400)
+
+
+def _ids(request: web.Request) -> dict[str, str]:
+    request_id = str(uuid.uuid4())
+    given = request.headers.get("x-ms-correlation-request-id", request_id)
+    return {"x-ms-request-id": request_id, "x-ms-correlation-request-id": given}

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from local.azure_ml import catalogue
-from local.azure_ml.admin import Admin, Faults, Next, RequestLog
+from local.azure_ml.admin import Admin
 from local.azure_ml.arm import Arm, Parts
 from local.azure_ml.assets import Assets
 from local.azure_ml.blobs import Blobs
@@ -23,6 +23,7 @@ from local.azure_ml.deployments import Deployments
 from local.azure_ml.endpoints import Endpoints
 from local.azure_ml.errors import ArmError, user_error
 from local.azure_ml.events import Dialect, Events
+from local.azure_ml.faults import Faults, Next
 from local.azure_ml.identity import Identity
 from local.azure_ml.keys import Keys
 from local.azure_ml.metrics.api import Metrics
@@ -30,12 +31,14 @@ from local.azure_ml.metrics.minute import Request
 from local.azure_ml.metrics.record import Record
 from local.azure_ml.metrics.sampler import Sampler
 from local.azure_ml.operations import Operations
-from local.azure_ml.pace import Pace
+from local.azure_ml.pace import Durations, Pace
+from local.azure_ml.request_log import RequestLog
 from local.azure_ml.scoring.counters import Outcome
 from local.azure_ml.scoring.front import EndpointView
 from local.azure_ml.serving import Pool, Serving
 from local.azure_ml.storage import ACCOUNT, Storage
 from local.azure_ml.store import Json, Store
+from local.azure_ml.throttling import Throttling
 from local.azure_ml.web import answer
 from local.azure_ml.workspace import Workspace
 from local.event_grid import EventGrid
@@ -51,7 +54,7 @@ class Settings:
 
     data: Path
     port: int = 0  # 0: the one of the last start, or any free one
-    pace: str | None = None  # None: the one of the last start, or instant
+    pace: Durations | None = None  # None: the one of the last start, or instant
     subscription: str = "00000000-0000-0000-0000-000000000001"
     resource_group: str = "local"
     workspace: str = "local"
@@ -85,11 +88,12 @@ class Emulator:
         settings.data.mkdir(parents=True, exist_ok=True)
         self._store = Store(settings.data / "state.db")
         self._clock = Clock(self._store)
+        self._throttling = Throttling()
         self._socket = self._listen()
         self.workspace = self._workspace()
         context, self.ca = server_context(settings.data / "certificates")
         self._context = context
-        self._log, self._faults = RequestLog(), Faults()
+        self._log, self._faults = RequestLog(), Faults(self._store)
         self.identity = Identity(self._store, self._clock)
         self._pace = Pace(self._store, settings.pace)
         lag = lambda: self._pace.now.metrics  # noqa: E731 - the pace may change
@@ -165,6 +169,7 @@ class Emulator:
             deletion=Deletion(control, endpoints, deployments, serving),
             events=self._events,
             metrics=Metrics(self._record, self._clock, endpoints, deployments),
+            throttling=self._throttling,
         )
 
     # --- life
@@ -205,6 +210,7 @@ class Emulator:
             "served": lambda _: self._front.counters(),
             "state": self._state,
             "clock": self._clock.set,
+            "throttling": self._throttling.set,
         }
         Admin(self._log, self._faults, acts).add_to(app)
         add = app.router.add_route
@@ -287,7 +293,7 @@ async def _refuse(request: web.Request, handler: Next) -> web.StreamResponse:
     try:
         return await handler(request)
     except ArmError as error:
-        return answer(error.body(), status=error.status)
+        return answer(error.body(), status=error.status, headers=error.headers)
     except web.HTTPException:
         raise
     except Exception as error:  # noqa: BLE001 - the service answers its own faults as a 500 too
