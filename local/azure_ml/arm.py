@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from local.azure_ml.assets import Assets
+from local.azure_ml.autoscale import Autoscale
+from local.azure_ml.batch import Batch
 from local.azure_ml.catalogue import Codes
 from local.azure_ml.deletion import Deletion
 from local.azure_ml.deployments import Deployments
@@ -16,6 +18,8 @@ from local.azure_ml.identity import require_bearer
 from local.azure_ml.keys import Keys
 from local.azure_ml.metrics.api import Metrics
 from local.azure_ml.operations import Operations, Status, describe
+from local.azure_ml.region import Region
+from local.azure_ml.registries import DATA_PLANE, Registries
 from local.azure_ml.storage import Storage
 from local.azure_ml.throttling import Throttling
 from local.azure_ml.web import TEMPLATE, Call, Router, answer, nothing, page, read
@@ -44,6 +48,10 @@ class Parts:
     events: Events
     metrics: Metrics
     throttling: Throttling
+    batch: Batch
+    registries: Registries
+    region: Region
+    autoscale: Autoscale
 
 
 class Arm:
@@ -62,7 +70,8 @@ class Arm:
             self._add_assets(plural, assets)
         self._add_endpoints()
         self._add_deployments()
-        parts.metrics.add_to(self._router, parts.workspace)
+        for part in (parts.metrics, parts.batch, parts.registries, parts.region, parts.autoscale):
+            part.add_to(self._router)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request; refusals too carry the ids and what the bucket has left."""
@@ -76,7 +85,10 @@ class Arm:
         return response
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
-        found = self._router.find(request.method, request.rel_url.raw_path)
+        # Registries are reached under a prefix; and a resource's id with its leading slash, where a
+        # client adds one of its own, makes two.
+        path = "/" + request.rel_url.raw_path.removeprefix(DATA_PLANE).lstrip("/")
+        found = self._router.find(request.method, path)
         if found is None:
             raise self._unknown(request.method, request.path)
         route, names = found
@@ -118,6 +130,8 @@ class Arm:
         add("GET", f"{operations}/mfeOperationResults/{{operation}}", self._result)
         add("GET", "{workspace}/datastores", parts.storage.list_datastores)
         add("GET", "{workspace}/datastores/{name}", parts.storage.get_datastore)
+        add("PUT", "{workspace}/datastores/{name}", parts.storage.put_datastore)
+        add("DELETE", "{workspace}/datastores/{name}", parts.storage.delete_datastore)
         add("POST", "{workspace}/datastores/{name}/listSecrets", parts.storage.list_secrets)
         subscriptions = "{workspace}/providers/Microsoft.EventGrid/eventSubscriptions"
         add("GET", subscriptions, parts.events.list_all)

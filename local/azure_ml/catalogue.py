@@ -62,7 +62,7 @@ def code_kind() -> Kind:
         immutable=("codeUri",),
         refusal="Asset paths cannot be updated.",
         clean=_clean,
-        created=_nobody_listens,
+        created=nobody_listens,
     )
 
 
@@ -84,11 +84,11 @@ def environment_kind() -> Kind:
         immutable=("image", "condaFile", "build"),
         refusal="An environment version cannot be changed: register a new version.",
         clean=_clean,
-        created=_nobody_listens,
+        created=nobody_listens,
     )
 
 
-def _nobody_listens(_document: Json) -> None:
+def nobody_listens(_document: Json) -> None:
     """Only models raise events."""
 
 

@@ -20,6 +20,7 @@ from local.azure_ml.workspace import check_name
 _LIMIT = 20  # per endpoint
 _CONTAINERS = {"inferenceserver": "inference-server", "storageinitializer": "storage-initializer"}
 _LOG_LINES = 5000
+_AUTOSCALE_VERSION = "2023-04-01-preview"  # in the URL of an operation nobody asked for
 
 
 class Deployments:
@@ -160,11 +161,22 @@ class Deployments:
             self.save({**document, **changed})
             return answer(self._describe(self._existing(call)))
         deployment_body.check_capacity(capacity)
-        wanted = {key: document[key] for key in deployment_body.WANTED} | changed
-        wanted["sku"] = {**document["sku"], "capacity": capacity}
+        wanted = _with_capacity(document, capacity) | changed
         headers = self._begin_put(call, document, wanted, state="Scaling")
         body = self._describe(self._existing(call))
         return answer(body, status=HTTPStatus.ACCEPTED, headers=headers)
+
+    def scale(self, document: Json, capacity: int) -> None:
+        """Change the capacity as autoscale does, or refuse it while another operation runs."""
+        deployment_body.check_capacity(capacity)
+        endpoint, name = document["endpoint"], document["name"]
+        seconds = self._pace.now.deployment
+        operation = self._operations.new(Verb.PUT_DEPLOYMENT, endpoint, name, seconds=seconds)
+        self._operations.begin(
+            replace(operation, wanted=_with_capacity(document, capacity)),
+            lambda url: self.save({**document, "operation": url, "state": "Scaling"}),
+            api_version=_AUTOSCALE_VERSION,
+        )
 
     def _begin_put(self, call: Call, document: Json, wanted: Json, *, state: str) -> dict[str, str]:
         endpoint, name = document["endpoint"], document["name"]
@@ -202,3 +214,8 @@ class Deployments:
                 "serving": operation.wanted if served else document["serving"],
             }
         )
+
+
+def _with_capacity(document: Json, capacity: int) -> Json:
+    wanted = {key: document[key] for key in deployment_body.WANTED}
+    return {**wanted, "sku": {**document["sku"], "capacity": capacity}}

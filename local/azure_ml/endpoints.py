@@ -21,7 +21,7 @@ from local.azure_ml.workspace import (
     system_data,
 )
 
-_KIND = "endpoint"
+ENDPOINT = "endpoint"
 DEPLOYMENT = "deployment"  # kept under endpoint/name
 _AUTH_MODES = {"key": "Key", "amltoken": "AMLToken", "aadtoken": "AADToken"}
 # They come back in every read-modify-write: some by the service, some added by the SDK.
@@ -53,7 +53,7 @@ class Endpoints:
 
     def find(self, name: str) -> Json | None:
         """Give the stored endpoint, or None."""
-        return self._store.get(_KIND, name)
+        return self._store.get(ENDPOINT, name)
 
     def existing(self, name: str) -> Json:
         """Give the stored endpoint, or answer 404."""
@@ -65,12 +65,12 @@ class Endpoints:
     def save(self, document: Json) -> None:
         """Store the endpoint."""
         self.changes += 1
-        self._store.put(_KIND, document["name"], document)
+        self._store.put(ENDPOINT, document["name"], document)
 
     def forget(self, name: str) -> None:
         """Remove the endpoint."""
         self.changes += 1
-        self._store.delete(_KIND, name)
+        self._store.delete(ENDPOINT, name)
 
     # --- read
 
@@ -80,7 +80,7 @@ class Endpoints:
 
     async def list_all(self, call: Call) -> web.Response:
         """`GET onlineEndpoints`."""
-        found = [self.describe(document) for document in self._store.all(_KIND)]
+        found = [self.describe(document) for document in self._store.all(ENDPOINT)]
         return page(call, self._workspace.base_url, found)
 
     # --- create and change
@@ -110,7 +110,7 @@ class Endpoints:
     def _check_new(self, name: str, call: Call) -> None:
         check_name("Endpoint", name)
         traffic.check_new(section(call.body, "properties"))
-        if self._store.count(_KIND) >= self._quota:
+        if self._store.count(ENDPOINT) >= self._quota:
             message = f"There are {self._quota} endpoints in the region already"
             raise user_error(message, "OutOfQuota")
 

@@ -26,6 +26,11 @@ class Verb(StrEnum):
     REGENERATE_KEYS = "regenerate_keys"
     PUT_DEPLOYMENT = "put_deployment"
     DELETE_DEPLOYMENT = "delete_deployment"
+    PUT_BATCH = "put_batch"
+    DELETE_BATCH = "delete_batch"
+    PUT_REGISTRY = "put_registry"
+    DELETE_REGISTRY = "delete_registry"
+    IMPORT_ASSET = "import_asset"
 
 
 class Status(StrEnum):

@@ -73,5 +73,11 @@ class RequestLog:
 
 def _area(path: str) -> str:
     first = path.split("/")[1].lower()
-    areas = {"subscriptions": "arm", "endpoints": "scoring", "msi": "identity"}
+    areas = {
+        "subscriptions": "arm",
+        "endpoints": "scoring",
+        "batch": "scoring",
+        "mferp": "arm",
+        "msi": "identity",
+    }
     return "blob" if first.startswith("acct") else areas.get(first, "other")

@@ -13,7 +13,9 @@ from aiohttp import web
 from local.azure_ml import catalogue
 from local.azure_ml.admin import Admin
 from local.azure_ml.arm import Arm, Parts
-from local.azure_ml.assets import Assets
+from local.azure_ml.assets import Assets, Home
+from local.azure_ml.autoscale import Autoscale
+from local.azure_ml.batch import Batch
 from local.azure_ml.blobs import Blobs
 from local.azure_ml.certificates import server_context
 from local.azure_ml.clock import Clock
@@ -32,6 +34,8 @@ from local.azure_ml.metrics.record import Record
 from local.azure_ml.metrics.sampler import Sampler
 from local.azure_ml.operations import Operations
 from local.azure_ml.pace import Durations, Pace
+from local.azure_ml.region import Region
+from local.azure_ml.registries import Registries
 from local.azure_ml.request_log import RequestLog
 from local.azure_ml.scoring.counters import Outcome
 from local.azure_ml.scoring.front import EndpointView
@@ -40,7 +44,7 @@ from local.azure_ml.storage import ACCOUNT, Storage
 from local.azure_ml.store import Json, Store
 from local.azure_ml.throttling import Throttling
 from local.azure_ml.web import answer
-from local.azure_ml.workspace import Workspace
+from local.azure_ml.workspace import TYPE, Workspace
 from local.event_grid import EventGrid
 
 _HOST = "127.0.0.1"
@@ -136,8 +140,9 @@ class Emulator:
 
     def _make_parts(self) -> Parts:
         store, workspace, operations = self._store, self.workspace, self._operations
+        home = Home(id=workspace.id, type=TYPE, shelf="")
         models, codes, environments = (
-            Assets(store, workspace, kind)
+            Assets(store, workspace, kind, home)
             for kind in (
                 catalogue.model_kind(self._storage, self._events.registered),
                 catalogue.code_kind(),
@@ -153,8 +158,11 @@ class Emulator:
         )
         endpoints = Endpoints(control)
         finders = {"models": models.find, "codes": codes.find, "environments": environments.find}
-        serving = Serving(self._pool, self._storage, finders)
+        kind = catalogue.model_kind(self._storage, catalogue.nobody_listens)
+        registries = Registries(control, self._storage, models, kind)
+        serving = Serving(self._pool, self._storage, finders, registries.find_model)
         deployments = Deployments(control, endpoints, serving)
+        metrics = Metrics(workspace, self._record, endpoints, deployments)
         return Parts(
             workspace=workspace,
             operations=operations,
@@ -168,8 +176,12 @@ class Emulator:
             deployments=deployments,
             deletion=Deletion(control, endpoints, deployments, serving),
             events=self._events,
-            metrics=Metrics(self._record, self._clock, endpoints, deployments),
+            metrics=metrics,
+            autoscale=Autoscale(control, deployments, metrics, self._clock),
             throttling=self._throttling,
+            batch=Batch(control),
+            registries=registries,
+            region=Region(control),
         )
 
     # --- life
@@ -182,12 +194,14 @@ class Emulator:
         self._parts.deployments.restore()
         self._operations.resume()
         self._sampler.start()
+        self._parts.autoscale.start()
         site = web.SockSite(self._runner, self._socket, ssl_context=self._context)
         await site.start()
 
     async def stop(self) -> None:
         """Stop serving; what is unfinished stays so, and goes on at the next start."""
         # First the work, then the servers: a start broken off now is not a failed one.
+        await self._parts.autoscale.stop()
         await self._operations.stop()
         await self._parts.deployments.stop()
         if self._runner is not None:
@@ -217,6 +231,10 @@ class Emulator:
         add("GET", "/metadata/endpoints", self._clouds)
         add("GET", "/msi/token", self.identity.token)
         add("*", "/endpoints/{endpoint}/{tail:.*}", self._score)
+        add("POST", "/batch/{endpoint}/jobs", self._parts.batch.invoke)
+        add("GET", "/discovery", self._discover)
+        discovery = "/registrymanagement/v1.0/registries/{registry}/discovery"
+        add("GET", discovery, self._parts.registries.discover)
         # The SDK makes `/acct.blob.localhost:PORT/...` of a datastore, a SAS has `/acct/...`.
         account = f"/{ACCOUNT}{{suffix:[^/]*}}"
         add("*", f"{account}/{{container}}", blobs.handle)
@@ -253,6 +271,10 @@ class Emulator:
             "suffixes": {"storage": base.removeprefix("https://")},
         }
         return answer([cloud])
+
+    async def _discover(self, _request: web.Request) -> web.Response:
+        """Name the data planes of the workspace; all of them are here."""
+        return answer({"api": f"{self.workspace.base_url}/"})
 
     async def _act_on_events(self, asked: Json) -> Json:
         """Take `copies`, `shuffle`, `hold`, or `release`."""

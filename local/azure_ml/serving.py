@@ -42,8 +42,13 @@ class Serving:
     """Starts what a deployment's document describes."""
 
     def __init__(
-        self, pool: Pool, storage: Storage, find: Mapping[str, Callable[[str, str], Json | None]]
+        self,
+        pool: Pool,
+        storage: Storage,
+        find: Mapping[str, Callable[[str, str], Json | None]],
+        find_shared: Callable[[str], Json | None],
     ) -> None:
+        self._find_shared = find_shared  # by its id, in a registry
         self._pool = pool
         self._storage = storage
         self._find = find
@@ -105,13 +110,11 @@ class Serving:
         asset_id = holder.get(key)
         if asset_id is None:
             return None
-        if _REGISTRY.match(asset_id):
-            raise OperationError(
-                "ResourceNotFound", f"{asset_id}: registries are not part of this workspace"
-            )
         named = _ASSET_ID.fullmatch(asset_id)
         found = None
-        if named is not None and named["kind"].lower() == kind:
+        if _REGISTRY.match(asset_id):
+            found = self._find_shared(asset_id) if kind == "models" else None
+        elif named is not None and named["kind"].lower() == kind:
             found = self._find[kind](named["name"], named["version"])
         if found is None:
             raise OperationError("ResourceNotFound", f"{key} '{asset_id}' was not found")

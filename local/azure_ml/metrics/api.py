@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from local.azure_ml.clock import Clock
 from local.azure_ml.deployments import Deployments
 from local.azure_ml.endpoints import Endpoints
 from local.azure_ml.errors import ArmError
@@ -43,16 +42,16 @@ class Metrics:
     """Answers what Azure Monitor answers of online endpoints and deployments."""
 
     def __init__(
-        self, record: Record, clock: Clock, endpoints: Endpoints, deployments: Deployments
+        self, workspace: Workspace, record: Record, endpoints: Endpoints, deployments: Deployments
     ) -> None:
+        self._workspace = workspace
+        self._clock = workspace.clock
         self._record = record
-        self._clock = clock
         self._endpoints = endpoints
         self._deployments = deployments
 
-    def add_to(self, router: Router, workspace: Workspace) -> None:
+    def add_to(self, router: Router) -> None:
         """Add the routes."""
-        self._workspace = workspace
         for resource in (_ENDPOINT, _DEPLOYMENT):
             base = resource + _INSIGHTS
             router.add("GET", f"{base}/metrics", _plain(self._list))
@@ -103,6 +102,19 @@ class Metrics:
             "resourceregion": self._workspace.location,
             "value": series.answer(asked, minutes, resource_id),
         }
+
+    def values(self, resource_id: str, metric: str, aggregation: str, window: float) -> list[float]:
+        """Give the numbers of the last minutes of one metric, undivided."""
+        endpoint, deployment, own_id = self._of_id(resource_id)
+        parameters = {"metricnames": metric, "aggregation": aggregation, "timespan": f"PT{window}S"}
+        asked = queries.read(parameters, _namespace(deployment), self._clock.time())
+        body = self._body(asked, endpoint, deployment, own_id)
+        return [
+            point[aggregation]
+            for one in body["value"][0]["timeseries"]
+            for point in one["data"]
+            if aggregation in point
+        ]
 
     async def _definitions(self, call: Call) -> web.Response:
         _, deployment, resource_id = self._resource(
