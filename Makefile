@@ -41,7 +41,10 @@ e2e: setup ## the whole product, as child processes
 bench: setup ## the figures, as ratios to floors of the same run; ARGS="matching intake app"
 	@$(PY) -m bench $(ARGS)
 
+golden: setup ## record anew what azure-ai-ml sends; look at the difference before you keep it
+	@GOLDEN=write $(PY) -m pytest -q tests/local/test_azure_ml_wire.py
+
 clean: ## what running left behind, and the environments
 	@rm -rf .venv .venv-scoring .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup run test check lint types laws e2e bench clean
+.PHONY: help setup run test check lint types laws e2e bench golden clean

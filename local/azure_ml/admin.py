@@ -33,6 +33,7 @@ class Admin:
         app.router.add_post("/admin/events", self._act("events"))
         app.router.add_get("/admin/served", self._act("served"))
         app.router.add_get("/admin/state", self._act("state"))
+        app.router.add_get("/admin/routes", self._act("routes"))
         app.router.add_get("/admin/clock", self._act("clock"))
         app.router.add_put("/admin/clock", self._act("clock"))
         app.router.add_put("/admin/throttling", self._act("throttling"))

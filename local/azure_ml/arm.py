@@ -1,5 +1,6 @@
 """Azure Resource Manager: which path is whose, the token, the scope, the headers of each answer."""
 
+import re
 import uuid
 from dataclasses import dataclass
 
@@ -27,6 +28,17 @@ from local.azure_ml.workspace import PROVIDER, Workspace
 
 _ENDPOINT = "{workspace}/onlineEndpoints/{endpoint}"
 _DEPLOYMENT = _ENDPOINT + "/deployments/{deployment}"
+# What belongs to one of them is not emulated yet; what belongs to none does not exist here.
+_PROVIDERS = frozenset(
+    name.lower()
+    for name in (
+        PROVIDER,
+        "Microsoft.EventGrid",
+        "Microsoft.Insights",
+        "Microsoft.OperationalInsights",
+    )
+)
+_NAMED = re.compile(r"/providers/([^/]+)/", re.IGNORECASE)
 _SUBSCRIPTION = f"/subscriptions/{{subscription}}/providers/{PROVIDER}"
 
 
@@ -73,6 +85,10 @@ class Arm:
         for part in (parts.metrics, parts.batch, parts.registries, parts.region, parts.autoscale):
             part.add_to(self._router)
 
+    def routes(self) -> list[str]:
+        """Give every request that is answered."""
+        return self._router.list_all()
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request; refusals too carry the ids and what the bucket has left."""
         require_bearer(request)
@@ -87,7 +103,8 @@ class Arm:
     async def _route(self, request: web.Request) -> web.StreamResponse:
         # Registries are reached under a prefix; and a resource's id with its leading slash, where a
         # client adds one of its own, makes two.
-        path = "/" + request.rel_url.raw_path.removeprefix(DATA_PLANE).lstrip("/")
+        path = "/" + request.rel_url.raw_path.lstrip("/")
+        path = path.removeprefix(DATA_PLANE)
         found = self._router.find(request.method, path)
         if found is None:
             raise self._unknown(request.method, request.path)
@@ -112,8 +129,8 @@ class Arm:
                 raise ArmError(404, code, f"The {word} '{names[key]}' could not be found.")
 
     def _unknown(self, method: str, path: str) -> ArmError:
-        if f"/providers/{PROVIDER}/".lower() in path.lower():
-            message = f"{method} {path} is not emulated"
+        if any(name.lower() in _PROVIDERS for name in _NAMED.findall(path)):
+            message = f"{method} {path} is not emulated; docs/emulator.md lists what is"
             return ArmError(501, "NotImplemented", message)
         return ArmError(404, "InvalidResourceType", f"There is nothing at {path}")
 

@@ -49,6 +49,7 @@ class Home:
     id: str  # what their ids begin with
     type: str  # what their types begin with
     shelf: str  # what sets them apart in the store
+    knows_names: bool  # whether the versions of a name never seen are a 404, or just none
 
 
 class Assets:
@@ -121,9 +122,9 @@ class Assets:
         return web.Response()
 
     async def list_versions(self, call: Call) -> web.Response:
-        """`GET .../versions` with filters, order and paging; a name never seen is a 404."""
+        """`GET .../versions` with filters, order and paging."""
         name = call.names["name"]
-        if self._container(name) is None:
+        if self._home.knows_names and self._container(name) is None:
             raise not_found(f"{self._kind.word} container '{name}' was not found")
         found = self._store.all(self._versions, name)
         chosen = [item for item in found if _matches(item, call)]
@@ -253,9 +254,11 @@ def _plain(value: object) -> object:
 
 def _view(call: Call) -> tuple[bool, ...]:
     given = call.query.get("listviewtype", "ActiveOnly")
-    if given.lower() not in _VIEWS:
+    # azure-ai-ml 1.35 writes its enum's own name when it asks a registry.
+    plain = given.lower().removeprefix("listviewtype.").replace("_", "")
+    if plain not in _VIEWS:
         raise user_error(f"listViewType {given!r} is not one of ActiveOnly, ArchivedOnly, All")
-    return _VIEWS[given.lower()]
+    return _VIEWS[plain]
 
 
 def _matches(item: Json, call: Call) -> bool:

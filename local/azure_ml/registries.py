@@ -107,6 +107,8 @@ class Registries:
                 id=f"azureml://registries/{name}",
                 type=f"{PROVIDER}/registries",
                 shelf=f"registry/{key}/",
+                # azure-ai-ml asks before the first version is there, and takes no 404.
+                knows_names=False,
             )
             self._models[key] = Assets(self._store, self._workspace, self._model_kind, home)
         return self._models[key]
@@ -226,7 +228,8 @@ class Registries:
         if not isinstance(uri, str) or self._storage.path_of(uri) is None:
             raise not_found(f"Nothing is stored at {uri!r}")
         container = self._storage.container_of(uri)
-        signed = f"{uri}?{self._storage.sas(container, 3600)}"
+        # The container's address: a client lists in it what the version has.
+        signed = f"{self._storage.url(container)}?{self._storage.sas(container, 3600)}"
         credential = {"credentialType": "SAS", "sasUri": signed}
         return answer({"blobReferenceForConsumption": {"blobUri": uri, "credential": credential}})
 

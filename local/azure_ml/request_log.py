@@ -7,7 +7,7 @@ from aiohttp import web
 
 from local.azure_ml.faults import Next
 from local.azure_ml.store import Json
-from local.azure_ml.web import TEMPLATE
+from local.azure_ml.web import SHAPE, TEMPLATE
 
 _KEPT = 2000
 
@@ -48,6 +48,7 @@ class RequestLog:
                 "path": request.path,
                 "query": request.rel_url.raw_query_string if area == "arm" else "",
                 "status": status,
+                "body": request.get(SHAPE, []),
             }
         )
 

@@ -112,6 +112,7 @@ class Emulator:
         )
         self._events = Events(self._store, self.workspace, self._grid, settings.dialect)
         self._parts = self._make_parts()
+        self._arm = Arm(self._parts)
         self._front = make_front(self._parts.keys.view, self._observe)
         self._runner: web.AppRunner | None = None
 
@@ -140,7 +141,7 @@ class Emulator:
 
     def _make_parts(self) -> Parts:
         store, workspace, operations = self._store, self.workspace, self._operations
-        home = Home(id=workspace.id, type=TYPE, shelf="")
+        home = Home(id=workspace.id, type=TYPE, shelf="", knows_names=True)
         models, codes, environments = (
             Assets(store, workspace, kind, home)
             for kind in (
@@ -224,6 +225,7 @@ class Emulator:
             "served": lambda _: self._front.counters(),
             "state": self._state,
             "clock": self._clock.set,
+            "routes": lambda _: self._arm.routes(),
             "throttling": self._throttling.set,
         }
         Admin(self._log, self._faults, acts).add_to(app)
@@ -239,7 +241,7 @@ class Emulator:
         account = f"/{ACCOUNT}{{suffix:[^/]*}}"
         add("*", f"{account}/{{container}}", blobs.handle)
         add("*", f"{account}/{{container}}/{{blob:.*}}", blobs.handle)
-        add("*", "/{tail:.*}", Arm(self._parts).handle)
+        add("*", "/{tail:.*}", self._arm.handle)
         return app
 
     def _observe(self, endpoint: str, deployment: str, outcome: Outcome) -> None:
@@ -274,7 +276,7 @@ class Emulator:
 
     async def _discover(self, _request: web.Request) -> web.Response:
         """Name the data planes of the workspace; all of them are here."""
-        return answer({"api": f"{self.workspace.base_url}/"})
+        return answer({"api": self.workspace.base_url})
 
     async def _act_on_events(self, asked: Json) -> Json:
         """Take `copies`, `shuffle`, `hold`, or `release`."""

@@ -187,9 +187,9 @@ class Storage:
             f"/workspaces/{ours.name}/datastores/{found['store']}/paths/{found['path']}"
         )
 
-    def url(self, container: str, path: str) -> str:
-        """Give the address of what is stored."""
-        return f"{self._workspace.base_url}/{ACCOUNT}/{container}/{path}"
+    def url(self, container: str, path: str = "") -> str:
+        """Give the address of what is stored, or of a container."""
+        return f"{self._workspace.base_url}/{ACCOUNT}/{container}/{path}".rstrip("/")
 
     def container_of(self, uri: str) -> str:
         """Give the container that an address of ours lies in."""
