@@ -13,7 +13,8 @@ from local.azure_ml import pace
 from local.azure_ml.control import Quotas
 from local.azure_ml.events import Dialect
 from local.azure_ml.pace import PACES, Durations
-from local.azure_ml.scoring.front import DataPlane
+from local.azure_ml.scoring.echo import EchoPool
+from local.azure_ml.scoring.front import DataPlane, Servers
 from local.azure_ml.scoring.pool import ServerPool
 from local.azure_ml.server import Emulator, MakeFront, Settings
 from local.process import announce, stop_with_stdin
@@ -24,6 +25,8 @@ _SCORING_PYTHON = Path(__file__).parents[2] / ".venv-scoring" / "bin" / "python"
 def main() -> int:
     """Run the emulator with real scoring servers."""
     given = arguments().parse_args()
+    if given.servers == "echo":
+        return run(given, _make_echo)
     if not given.scoring_python.exists():
         print(
             f"scoring environment: no python at {given.scoring_python} (make it from"
@@ -39,7 +42,12 @@ def main() -> int:
     return run(given, make)
 
 
-def _front(pool: ServerPool) -> MakeFront:
+def _make_echo(settings: Settings) -> Emulator:
+    pool = EchoPool()
+    return Emulator(settings, pool=pool, make_front=_front(pool))
+
+
+def _front(pool: Servers) -> MakeFront:
     return lambda lookup, observe: DataPlane(pool, lookup, observe=observe)
 
 
@@ -113,6 +121,12 @@ def arguments() -> argparse.ArgumentParser:
         type=_pace,
         metavar="NAME[,KEY=SECONDS...]",
         help=f"of {', '.join(PACES)}; as at the last start, or instant",
+    )
+    parser.add_argument(
+        "--servers",
+        choices=("real", "echo"),
+        default="real",
+        help="echo: every deployment answers what it was asked, and no model is loaded",
     )
     parser.add_argument("--scoring-python", type=Path, default=_SCORING_PYTHON)
     parser.add_argument("--subscription", default=default.subscription)

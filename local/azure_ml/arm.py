@@ -198,7 +198,7 @@ class Arm:
         return answer(self._workspace.describe())
 
     async def _list_workspaces(self, call: Call) -> web.Response:
-        return page(call, self._workspace.base_url, [self._workspace.describe()])
+        return page(call, self._workspace.base_url, [self._workspace], Workspace.describe)
 
     async def _status(self, call: Call) -> web.Response:
         operation = self._parts.operations.get(call.names["operation"])

@@ -135,7 +135,7 @@ class Assets:
         # The store gives them oldest first, and sorting keeps that order among equals.
         chosen = chosen[::-1] if newest_first else chosen
         chosen.sort(key=lambda item: item[key], reverse=newest_first)
-        return page(call, self._workspace.base_url, [self.describe(item) for item in chosen])
+        return page(call, self._workspace.base_url, chosen, self.describe)
 
     def forget_all(self) -> None:
         """Remove everything: the registry it was in is gone."""
@@ -189,11 +189,11 @@ class Assets:
         """`GET {kind}`."""
         wanted = _view(call)
         found = [
-            self._describe_container(container)
+            container
             for container in self._store.all(self._containers)
             if container["archived"] in wanted
         ]
-        return page(call, self._workspace.base_url, found)
+        return page(call, self._workspace.base_url, found, self._describe_container)
 
     def _container(self, name: str) -> Json | None:
         return self._store.get(self._containers, name)

@@ -95,8 +95,8 @@ class Autoscale:
     # --- routes
 
     async def _list(self, call: Call) -> web.Response:
-        found = [self._describe(item) for item in self._store.all(_KIND)]
-        return page(call, self._workspace.base_url, found)
+        found = self._store.all(_KIND)
+        return page(call, self._workspace.base_url, found, self._describe)
 
     async def _get(self, call: Call) -> web.Response:
         found = self._store.get(_KIND, call.names["name"])

@@ -66,8 +66,8 @@ class Batch:
     # --- endpoints
 
     async def _list(self, call: Call) -> web.Response:
-        found = [self._describe(item) for item in self._store.all(_ENDPOINTS)]
-        return page(call, self._workspace.base_url, found)
+        found = self._store.all(_ENDPOINTS)
+        return page(call, self._workspace.base_url, found, self._describe)
 
     async def _get(self, call: Call) -> web.Response:
         return answer(self._describe(self._existing(call.names["endpoint"])))
@@ -138,8 +138,8 @@ class Batch:
 
     async def _list_deployments(self, call: Call) -> web.Response:
         endpoint = self._existing(call.names["endpoint"])["name"]
-        found = [self._describe(item) for item in self._store.all(_DEPLOYMENTS, endpoint)]
-        return page(call, self._workspace.base_url, found)
+        found = self._store.all(_DEPLOYMENTS, endpoint)
+        return page(call, self._workspace.base_url, found, self._describe)
 
     async def _get_deployment(self, call: Call) -> web.Response:
         return answer(self._describe(self._existing_deployment(call)))
@@ -318,11 +318,11 @@ class Batch:
         endpoint = self._existing(call.names["endpoint"])["name"]
         wanted = call.names.get("deployment")
         found = [
-            self._describe_job(item)
+            item
             for item in self._store.all(_JOBS, endpoint)
             if wanted is None or item["deployment"].lower() == wanted.lower()
         ]
-        return page(call, self._workspace.base_url, found)
+        return page(call, self._workspace.base_url, found, self._describe_job)
 
     def _describe_job(self, job: Json) -> Json:
         shown = {key: job["asked"][key] for key in _SHOWN_JOB if key in job["asked"]}

@@ -120,8 +120,8 @@ class Codes:
             kept = document["properties"]["properties"]
             version = call.query.get("hashversion", kept.get("hash_version"))
             if kept.get("hash_sha256") == wanted and kept.get("hash_version") == version:
-                found.append(self._assets.describe(document))
-        return page(call, self._workspace.base_url, found)
+                found.append(document)
+        return page(call, self._workspace.base_url, found, self._assets.describe)
 
     async def start_pending_upload(self, call: Call) -> web.Response:
         """`POST codes/{name}/versions/{version}/startPendingUpload`."""

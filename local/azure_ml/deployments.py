@@ -98,8 +98,8 @@ class Deployments:
     async def list_all(self, call: Call) -> web.Response:
         """`GET deployments`."""
         endpoint = self._endpoints.existing(call.names["endpoint"])["name"]
-        found = [self._describe(item) for item in self._store.all(DEPLOYMENT, endpoint)]
-        return page(call, self._workspace.base_url, found)
+        found = self._store.all(DEPLOYMENT, endpoint)
+        return page(call, self._workspace.base_url, found, self._describe)
 
     async def logs(self, call: Call) -> web.Response:
         """`POST getLogs` with `{"containerType"?, "tail"?}`."""

@@ -80,8 +80,8 @@ class Endpoints:
 
     async def list_all(self, call: Call) -> web.Response:
         """`GET onlineEndpoints`."""
-        found = [self.describe(document) for document in self._store.all(ENDPOINT)]
-        return page(call, self._workspace.base_url, found)
+        found = self._store.all(ENDPOINT)
+        return page(call, self._workspace.base_url, found, self.describe)
 
     # --- create and change
 

@@ -113,8 +113,8 @@ class Events:
 
     async def list_all(self, call: Call) -> web.Response:
         """`GET eventSubscriptions`."""
-        found = [self._describe(document) for document in self._store.all(_KIND)]
-        return page(call, self._workspace.base_url, found)
+        found = self._store.all(_KIND)
+        return page(call, self._workspace.base_url, found, self._describe)
 
     async def delete(self, call: Call) -> web.Response:
         """End a subscription."""

@@ -53,7 +53,7 @@ class Region:
             self._usage("onlineDeployments", deployments, self._quotas.deployments),
             *(self._usage(family, used.get(family, 0), _CORES) for family in _families()),
         ]
-        return page(call, self._workspace.base_url, entries)
+        return page(call, self._workspace.base_url, entries, dict)
 
     async def _list_quotas(self, call: Call) -> web.Response:
         entries = [
@@ -66,7 +66,7 @@ class Region:
             }
             for family in _families()
         ]
-        return page(call, self._workspace.base_url, entries)
+        return page(call, self._workspace.base_url, entries, dict)
 
     async def _sizes(self, _call: Call) -> web.Response:
         return answer(
@@ -90,7 +90,7 @@ class Region:
     async def _skus(self, call: Call) -> web.Response:
         capacity = {"default": 1, "minimum": 1, "maximum": _MOST_INSTANCES, "scaleType": "Manual"}
         sku = {"resourceType": TYPE, "sku": {"name": "Default"}, "capacity": capacity}
-        return page(call, self._workspace.base_url, [sku])
+        return page(call, self._workspace.base_url, [sku], dict)
 
     def _usage(self, name: str, value: int, limit: int) -> Json:
         return {

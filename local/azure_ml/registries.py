@@ -17,7 +17,7 @@ from local.azure_ml.control import Control
 from local.azure_ml.errors import OperationError, not_found, user_error
 from local.azure_ml.identity import require_bearer
 from local.azure_ml.operations import Operation, Status, Verb, Work
-from local.azure_ml.storage import Storage
+from local.azure_ml.storage import REGISTRY, Storage
 from local.azure_ml.store import Json
 from local.azure_ml.web import Call, Handler, Router, answer, nothing, page, section
 from local.azure_ml.workspace import PROVIDER, TENANT, check_asset, identity, system_data
@@ -123,8 +123,8 @@ class Registries:
     # --- registries themselves
 
     async def _list(self, call: Call) -> web.Response:
-        found = [self._describe(item) for item in self._store.all(_KIND)]
-        return page(call, self._workspace.base_url, found)
+        found = self._store.all(_KIND)
+        return page(call, self._workspace.base_url, found, self._describe)
 
     async def _get(self, call: Call) -> web.Response:
         return answer(self._describe(self._existing(call.names["registry"])))
@@ -303,7 +303,7 @@ class Registries:
 
 
 def _container(registry: str, name: str, version: str) -> str:
-    return f"registry-{registry}-{name}-{version}".lower()
+    return f"{REGISTRY}{registry}-{name}-{version}".lower()
 
 
 async def _no_work(_operation: Operation) -> None:

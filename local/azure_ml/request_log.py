@@ -81,4 +81,4 @@ def _area(path: str) -> str:
         "mferp": "arm",
         "msi": "identity",
     }
-    return "blob" if first.startswith("acct") else areas.get(first, "other")
+    return "blob" if first.startswith(("acct", "registry-")) else areas.get(first, "other")

@@ -40,7 +40,7 @@ from local.azure_ml.request_log import RequestLog
 from local.azure_ml.scoring.counters import Outcome
 from local.azure_ml.scoring.front import EndpointView
 from local.azure_ml.serving import Pool, Serving
-from local.azure_ml.storage import ACCOUNT, Storage
+from local.azure_ml.storage import ACCOUNT, REGISTRY, Storage
 from local.azure_ml.store import Json, Store
 from local.azure_ml.throttling import Throttling
 from local.azure_ml.web import answer
@@ -239,6 +239,9 @@ class Emulator:
         add("GET", discovery, self._parts.registries.discover)
         # The SDK makes `/acct.blob.localhost:PORT/...` of a datastore, a SAS has `/acct/...`.
         account = f"/{ACCOUNT}{{suffix:[^/]*}}"
+        registry = f"/{{container:{REGISTRY}[^/]*}}"
+        for path in (registry, f"{registry}/{{blob:.*}}"):
+            add("*", path, blobs.handle)
         add("*", f"{account}/{{container}}", blobs.handle)
         add("*", f"{account}/{{container}}/{{blob:.*}}", blobs.handle)
         add("*", "/{tail:.*}", self._arm.handle)

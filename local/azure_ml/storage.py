@@ -23,6 +23,8 @@ from local.azure_ml.web import Call, answer, nothing, page, section
 from local.azure_ml.workspace import TYPE, Workspace, check_asset, system_data
 
 ACCOUNT = "acct"
+REGISTRY = "registry-"  # what a registry's containers begin with
+_IN_ACCOUNT = re.compile(rf"/(?:{ACCOUNT}/|{REGISTRY})")
 _CONTAINER = "azureml"
 _DATASTORES = {"workspaceblobstore": _CONTAINER, "workspaceartifactstore": "azureml-artifacts"}
 _KIND = "datastore"
@@ -62,7 +64,7 @@ class Storage:
         items += [self._describe(item) for item in self._store.all(_KIND)]
         if call.query.get("isdefault", "").lower() == "true":
             items = [item for item in items if item["properties"]["isDefault"]]
-        return page(call, self._workspace.base_url, items)
+        return page(call, self._workspace.base_url, items, dict)
 
     async def list_secrets(self, call: Call) -> web.Response:
         """`POST datastores/{name}/listSecrets`: a SAS, which is what an expirable secret is."""
@@ -161,7 +163,7 @@ class Storage:
 
     def pending_upload(self, container: str) -> Json:
         """Give a container of its own to upload to, and the SAS for it."""
-        url = f"{self._workspace.base_url}/{ACCOUNT}/{container}"
+        url = self.url(container)
         account = f"{self._workspace.group_id}/providers/Microsoft.Storage/storageAccounts"
         return {
             "pendingUploadId": None,
@@ -189,12 +191,13 @@ class Storage:
 
     def url(self, container: str, path: str = "") -> str:
         """Give the address of what is stored, or of a container."""
-        return f"{self._workspace.base_url}/{ACCOUNT}/{container}/{path}".rstrip("/")
+        # A client takes the first part of the path for a registry's container.
+        account = "" if container.startswith(REGISTRY) else f"/{ACCOUNT}"
+        return f"{self._workspace.base_url}{account}/{container}/{path}".rstrip("/")
 
     def container_of(self, uri: str) -> str:
         """Give the container that an address of ours lies in."""
-        path = unquote(urlsplit(uri).path).removeprefix(f"/{ACCOUNT}/")
-        return path.partition("/")[0]
+        return _path(uri).partition("/")[0]
 
     def path_of(self, uri: str) -> Path | None:
         """Give the file or folder an asset's URI means, or None when it is not kept here."""
@@ -204,11 +207,10 @@ class Storage:
             path = found["path"]
         else:
             parts = urlsplit(uri)
-            prefix = f"/{ACCOUNT}/"
             # The port may have been another one when the asset was made.
-            if parts.hostname != "localhost" or not parts.path.startswith(prefix):
+            if parts.hostname != "localhost" or not _IN_ACCOUNT.match(parts.path):
                 return None
-            container, _, path = unquote(parts.path).removeprefix(prefix).partition("/")
+            container, _, path = _path(uri).partition("/")
         if container is None:
             return None
         place = self.file(container, path)
@@ -245,6 +247,12 @@ class Storage:
 
     def _signature(self, container: str, expiry: str) -> str:
         return hmac.digest(self._key, f"{container}|{expiry}".encode(), hashlib.sha256).hex()
+
+
+def _path(uri: str) -> str:
+    """Give container and name of an address of ours."""
+    path = unquote(urlsplit(uri).path).removeprefix("/")
+    return path.removeprefix(f"{ACCOUNT}/")
 
 
 def _iso_now() -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -138,14 +138,16 @@ def nothing() -> web.Response:
     return web.Response(status=HTTPStatus.NO_CONTENT)
 
 
-def page(call: Call, base_url: str, items: list[Json]) -> web.Response:
-    """Answer one page of a list.
+def page[T](
+    call: Call, base_url: str, items: Sequence[T], describe: Callable[[T], Json]
+) -> web.Response:
+    """Answer one page of a list; only what stands on it is described.
 
     The SDK sends only the query of `nextLink`, so the filters must stand in it.
     """
     skip = _count(call, "$skip", 0)
     size = min(_count(call, "$top", PAGE), PAGE)
-    body: Json = {"value": items[skip : skip + size]}
+    body: Json = {"value": [describe(item) for item in items[skip : skip + size]]}
     if skip + size < len(items):
         query = dict(call.request.query)
         query["$skip"] = str(skip + size)

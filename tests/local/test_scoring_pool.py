@@ -127,11 +127,11 @@ def test_a_deployment_is_replaced_under_load_without_a_lost_request(world: World
     async def story() -> None:
         stop = asyncio.Event()
         await world.pool.start(world.spec("roll", "blue", LABEL="old"))
-        callers = [asyncio.create_task(call(stop)) for _ in range(4)]
-        await until(lambda: len(replies) > 20)
+        callers = [asyncio.create_task(call(stop)) for _ in range(8)]
+        await until(lambda: len(replies) > 100)
         await world.pool.start(world.spec("roll", "blue", LABEL="new"))
         served = len(replies)
-        await until(lambda: len(replies) > served + 20)
+        await until(lambda: len(replies) > served + 100)
         stop.set()
         await asyncio.gather(*callers)
         await world.pool.stop("roll", "blue")
@@ -186,8 +186,8 @@ def test_a_dead_instance_is_restarted_while_the_other_takes_its_requests(
         lost = asyncio.create_task(world.score("crash", held))
         await until((tmp_path / "began").exists)
         busy = next(item for item in deployment.containers if item.active > 0)
-        assert busy._process is not None
-        os.killpg(busy._process.pid, signal.SIGKILL)
+        assert busy.group is not None
+        os.killpg(busy.group, signal.SIGKILL)
         replies = [await world.score("crash", ROW) for _ in range(10)]
         await until(lambda: len(deployment.containers) == 2)
         replies += await asyncio.gather(*(world.score("crash", ROW) for _ in range(8)))

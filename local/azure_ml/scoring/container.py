@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
+from local.azure_ml.scoring.slot import Slot
 from local.azure_ml.scoring.spec import StartCode, StartFailed
 
 _RUNNER = Path(__file__).with_name("runner.py")
@@ -29,46 +30,18 @@ class Launch:
     start_deadline: float  # seconds
 
 
-class Container:
+class Container(Slot):
     """A scoring server that can be started again after it died."""
 
     def __init__(self, launch: Launch) -> None:
+        super().__init__(launch.log.stem)
         self._launch = launch
         self._process: Process | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._active = 0
-        self.url = ""
-
-    @property
-    def active(self) -> int:
-        """How many requests it is working on."""
-        return self._active
 
     @property
     def group(self) -> int | None:
         """The group of its processes, while it has any."""
         return None if self._process is None else self._process.pid
-
-    @property
-    def name(self) -> str:
-        """What it is called in logs."""
-        return self._launch.log.stem
-
-    def begin(self) -> None:
-        """Count a request in."""
-        self._active += 1
-        self._idle.clear()
-
-    def end(self) -> None:
-        """Count a request out."""
-        self._active -= 1
-        if self._active == 0:
-            self._idle.set()
-
-    async def idle(self) -> None:
-        """Wait until it works on nothing."""
-        await self._idle.wait()
 
     def note(self, text: str) -> None:
         """Add a line to its log."""

@@ -11,15 +11,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Protocol
 
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
-from local.azure_ml.scoring.container import Container
 from local.azure_ml.scoring.counters import UNROUTED, Counters, DeploymentCount, Outcome
 from local.azure_ml.scoring.deployment import Deployment, NoContainer, TooManyPending
-from local.azure_ml.scoring.pool import ServerPool
+from local.azure_ml.scoring.slot import Slot
 
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 _REASON = "ms-azureml-model-error-reason"
@@ -67,12 +67,23 @@ class _Answer:
     model_status: int | None = None
 
 
+class Servers(Protocol):
+    """Where deployments are found, and how their servers are reached."""
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The connections to all servers."""
+
+    def find(self, endpoint: str, deployment: str) -> Deployment | None:
+        """Give the deployment that takes requests under this name, if there is one."""
+
+
 class DataPlane:
     """Serves the scoring addresses of all endpoints."""
 
     def __init__(
         self,
-        pool: ServerPool,
+        pool: Servers,
         lookup: Callable[[str], EndpointView | None],
         *,
         observe: Callable[[str, str, Outcome], None] | None = None,
@@ -165,7 +176,7 @@ class DataPlane:
                     # It never had the request. It is dead, and so it leaves the list: this ends.
                     deployment.lose(container)
 
-    async def _send(self, container: Container, call: _Call) -> _Answer:
+    async def _send(self, container: Slot, call: _Call) -> _Answer:
         began = time.perf_counter()
         url = container.url + call.path
         async with self._pool.session.request(
