@@ -11,7 +11,7 @@ from pathlib import Path
 
 from local.azure_ml import pace
 from local.azure_ml.control import Quotas
-from local.azure_ml.events import Dialect
+from local.azure_ml.event_types import Dialect
 from local.azure_ml.pace import PACES, Durations
 from local.azure_ml.scoring.echo import EchoPool
 from local.azure_ml.scoring.front import DataPlane, Servers
@@ -74,6 +74,7 @@ async def _serve(
         location=given.location,
         dialect=given.event_dialect,
         event_scale=given.event_scale,
+        raises_deployed=given.raise_model_deployed,
         quotas=Quotas(endpoints=given.endpoint_quota, deployments=given.deployment_quota),
     )
     try:
@@ -138,6 +139,11 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--event-scale", type=float, default=default.event_scale, help="of the retry schedule"
+    )
+    parser.add_argument(
+        "--raise-model-deployed",
+        action="store_true",
+        help="an event for every deployment that comes up; Azure may raise none",
     )
     parser.add_argument("--endpoint-quota", type=int, default=default.quotas.endpoints)
     parser.add_argument("--deployment-quota", type=int, default=default.quotas.deployments)

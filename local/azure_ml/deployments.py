@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -26,7 +27,14 @@ _AUTOSCALE_VERSION = "2023-04-01-preview"  # in the URL of an operation nobody a
 class Deployments:
     """The online deployments of all endpoints."""
 
-    def __init__(self, control: Control, endpoints: Endpoints, serving: Serving) -> None:
+    def __init__(
+        self,
+        control: Control,
+        endpoints: Endpoints,
+        serving: Serving,
+        deployed: Callable[[str, Json], None],
+    ) -> None:
+        self._deployed = deployed  # told of what has come up
         self._store = control.store
         self._workspace = control.workspace
         self._operations = control.operations
@@ -214,6 +222,8 @@ class Deployments:
                 "serving": operation.wanted if served else document["serving"],
             }
         )
+        if served:
+            self._deployed(operation.endpoint, operation.wanted)
 
 
 def _with_capacity(document: Json, capacity: int) -> Json:

@@ -24,7 +24,8 @@ from local.azure_ml.deletion import Deletion
 from local.azure_ml.deployments import Deployments
 from local.azure_ml.endpoints import Endpoints
 from local.azure_ml.errors import ArmError, user_error
-from local.azure_ml.events import Dialect, Events
+from local.azure_ml.event_types import Dialect
+from local.azure_ml.events import Events
 from local.azure_ml.faults import Faults, Next
 from local.azure_ml.identity import Identity
 from local.azure_ml.keys import Keys
@@ -43,7 +44,7 @@ from local.azure_ml.serving import Pool, Serving
 from local.azure_ml.storage import ACCOUNT, REGISTRY, Storage
 from local.azure_ml.store import Json, Store
 from local.azure_ml.throttling import Throttling
-from local.azure_ml.web import answer
+from local.azure_ml.web import answer, section
 from local.azure_ml.workspace import TYPE, Workspace
 from local.event_grid import EventGrid
 
@@ -65,6 +66,7 @@ class Settings:
     location: str = "localregion"
     dialect: Dialect = Dialect.PASCAL_INT
     event_scale: float = 1.0  # of Event Grid's retry schedule
+    raises_deployed: bool = False  # ModelDeployed, for every deployment that comes up
     quotas: Quotas = field(default_factory=Quotas)
 
 
@@ -110,7 +112,13 @@ class Emulator:
             dead_letters=settings.data / "dead-letters",
             scale=settings.event_scale,
         )
-        self._events = Events(self._store, self.workspace, self._grid, settings.dialect)
+        self._events = Events(
+            self._store,
+            self.workspace,
+            self._grid,
+            settings.dialect,
+            raises_deployed=settings.raises_deployed,
+        )
         self._parts = self._make_parts()
         self._arm = Arm(self._parts)
         self._front = make_front(self._parts.keys.view, self._observe)
@@ -162,7 +170,7 @@ class Emulator:
         kind = catalogue.model_kind(self._storage, catalogue.nobody_listens)
         registries = Registries(control, self._storage, models, kind)
         serving = Serving(self._pool, self._storage, finders, registries.find_model)
-        deployments = Deployments(control, endpoints, serving)
+        deployments = Deployments(control, endpoints, serving, self._events.deployed)
         metrics = Metrics(workspace, self._record, endpoints, deployments)
         return Parts(
             workspace=workspace,
@@ -282,13 +290,16 @@ class Emulator:
         return answer({"api": self.workspace.base_url})
 
     async def _act_on_events(self, asked: Json) -> Json:
-        """Take `copies`, `shuffle`, `hold`, or `release`."""
+        """Take `copies`, `shuffle`, `hold`, `release`, or `raise`, an event."""
         asked = dict(asked)
+        if "raise" in asked:
+            self._events.raise_any(section(asked, "raise"))
+            del asked["raise"]
         release = asked.pop("release", False)
         unknown = set(asked) - {"copies", "shuffle", "hold"}
         if unknown:
             names = ", ".join(sorted(unknown))
-            raise user_error(f"{names} is not one of copies, shuffle, hold, release")
+            raise user_error(f"{names} is not one of copies, shuffle, hold, release, raise")
         if asked:
             _check_misbehaviour(asked)
             self._grid.misbehave(**asked)
