@@ -17,8 +17,17 @@ from local.azure_ml.scoring.echo import EchoPool
 from local.azure_ml.scoring.front import DataPlane, Servers
 from local.azure_ml.scoring.pool import ServerPool
 from local.azure_ml.server import Emulator, MakeFront, Settings
+from local.azure_ml.workspace import Workspace
 from local.process import announce, stop_with_stdin
 
+_CLOUD_KEYS = (
+    "azure_portal",
+    "resource_manager",
+    "active_directory",
+    "aml_resource_id",
+    "storage_endpoint",
+    "registry_discovery_endpoint",
+)
 _SCORING_PYTHON = Path(__file__).parents[2] / ".venv-scoring" / "bin" / "python"
 
 
@@ -99,6 +108,8 @@ async def _serve(
         identity_header=emulator.identity.header,
         pid=os.getpid(),
     )
+    if not given.stop_with_stdin:
+        introduce(ours, emulator.ca)  # a child's parent has the line above
     await stopped.wait()
     await emulator.stop()
     return 0
@@ -109,6 +120,36 @@ def _pace(text: str) -> Durations:
         return pace.read(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def introduce(ours: Workspace, ca: Path) -> None:
+    """Tell a person on standard error how to use what has started."""
+    cloud = dict.fromkeys(_CLOUD_KEYS, ours.base_url)
+    cloud["storage_endpoint"] = ours.base_url.removeprefix("https://")
+    print(
+        f"""
+Azure ML workspace {ours.name!r} at {ours.base_url}; end it with Ctrl-C.
+
+  export REQUESTS_CA_BUNDLE={ca}
+
+azure-ai-ml, with any object that has get_token() as its credential:
+
+  MLClient(credential, {ours.subscription!r}, {ours.resource_group!r}, {ours.name!r},
+           cloud="LocalAml", cloud_metadata={cloud!r})
+
+az (its extension `ml` too asks the Resource Manager of the cloud that is set):
+
+  az cloud register -n LocalAml --endpoint-resource-manager {ours.base_url} \\
+     --endpoint-active-directory {ours.base_url} \\
+     --endpoint-active-directory-resource-id {ours.base_url} \\
+     --suffix-storage-endpoint {cloud["storage_endpoint"]}
+  az cloud set -n LocalAml
+
+docs/emulator.md has the rest.
+""",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -100,6 +100,9 @@ def _check(properties: Json, compute: str) -> None:
     for probe in ("livenessProbe", "readinessProbe"):
         for key in ("initialDelay", "period", "timeout"):
             _seconds(properties[probe], key)
+        count = properties[probe]["failureThreshold"]
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise user_error(f"{probe}.failureThreshold {count!r} is not 1 or more")
     code = properties["codeConfiguration"]
     if code is not None and not (code.get("codeId") and code.get("scoringScript")):
         raise user_error("codeConfiguration needs both codeId and scoringScript")

@@ -8,6 +8,7 @@ from typing import Protocol
 from local.azure_ml.errors import OperationError
 from local.azure_ml.metrics.sampler import Instance
 from local.azure_ml.scoring.pool import ServerSpec, StartFailed
+from local.azure_ml.scoring.spec import Probe
 from local.azure_ml.storage import Storage
 from local.azure_ml.store import Json
 
@@ -104,6 +105,8 @@ class Serving:
             instances=wanted["sku"]["capacity"],
             request_timeout=seconds(settings["requestTimeout"]),
             max_concurrent=settings["maxConcurrentRequestsPerInstance"],
+            liveness=_probe(properties["livenessProbe"]),
+            readiness=_probe(properties["readinessProbe"]),
         )
 
     def _asset(self, holder: Json, key: str, kind: str) -> Json | None:
@@ -128,6 +131,15 @@ class Serving:
                 "BadArgument", f"Unable to download {asset['name']}: nothing is stored at {uri}"
             )
         return place
+
+
+def _probe(given: Json) -> Probe:
+    return Probe(
+        initial_delay=seconds(given["initialDelay"]),
+        period=seconds(given["period"]),
+        timeout=seconds(given["timeout"]),
+        failures=given["failureThreshold"],
+    )
 
 
 def seconds(duration: str) -> float:
