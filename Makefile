@@ -41,7 +41,7 @@ e2e: setup ## the whole product, as child processes
 bench: setup ## the figures, as ratios to floors of the same run; ARGS="matching intake app"
 	@$(PY) -m bench $(ARGS)
 
-golden: setup ## record anew what azure-ai-ml sends; look at the difference before you keep it
+golden: setup ## record anew what azure-ai-ml sends to the emulator; review the difference
 	@GOLDEN=write $(PY) -m pytest -q tests/local/test_azure_ml_wire.py
 
 clean: ## what running left behind, and the environments

@@ -109,7 +109,9 @@ async def _serve(
         pid=os.getpid(),
     )
     if not given.stop_with_stdin:
-        introduce(ours, emulator.ca)  # a child's parent has the line above
+        introduce(
+            ours, emulator.ca, emulator.identity.header
+        )  # a child's parent has the line above
     await stopped.wait()
     await emulator.stop()
     return 0
@@ -122,7 +124,7 @@ def _pace(text: str) -> Durations:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def introduce(ours: Workspace, ca: Path) -> None:
+def introduce(ours: Workspace, ca: Path, header: str) -> None:
     """Tell a person on standard error how to use what has started."""
     cloud = dict.fromkeys(_CLOUD_KEYS, ours.base_url)
     cloud["storage_endpoint"] = ours.base_url.removeprefix("https://")
@@ -137,13 +139,14 @@ azure-ai-ml, with any object that has get_token() as its credential:
   MLClient(credential, {ours.subscription!r}, {ours.resource_group!r}, {ours.name!r},
            cloud="LocalAml", cloud_metadata={cloud!r})
 
-az (its extension `ml` too asks the Resource Manager of the cloud that is set):
+az:
 
+  export IDENTITY_ENDPOINT={ours.base_url}/msi/token IDENTITY_HEADER={header}
   az cloud register -n LocalAml --endpoint-resource-manager {ours.base_url} \\
      --endpoint-active-directory {ours.base_url} \\
      --endpoint-active-directory-resource-id {ours.base_url} \\
      --suffix-storage-endpoint {cloud["storage_endpoint"]}
-  az cloud set -n LocalAml
+  az cloud set -n LocalAml && az login --identity
 
 docs/emulator.md has the rest.
 """,

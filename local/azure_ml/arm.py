@@ -22,6 +22,7 @@ from local.azure_ml.operations import Operations, Status, describe
 from local.azure_ml.region import Region
 from local.azure_ml.registries import DATA_PLANE, Registries
 from local.azure_ml.storage import Storage
+from local.azure_ml.subscription import Subscription
 from local.azure_ml.throttling import Throttling
 from local.azure_ml.web import TEMPLATE, Call, Router, answer, nothing, page, read
 from local.azure_ml.workspace import PROVIDER, Workspace
@@ -82,6 +83,7 @@ class Arm:
             self._add_assets(plural, assets)
         self._add_endpoints()
         self._add_deployments()
+        Subscription(parts.workspace).add_to(self._router)
         for part in (parts.metrics, parts.batch, parts.registries, parts.region, parts.autoscale):
             part.add_to(self._router)
 

@@ -50,6 +50,7 @@ from local.event_grid import EventGrid
 
 _HOST = "127.0.0.1"
 _LAST_ANSWERS = 5.0  # seconds for requests in flight when the server stops
+_ONE_CLOUD = "2022"
 _BODY_LIMIT = 64 * 1024 * 1024  # of JSON and scoring bodies; blobs are streamed
 
 
@@ -269,7 +270,7 @@ class Emulator:
     async def _score(self, request: web.Request) -> web.StreamResponse:
         return await self._front.handle(request, request.match_info["endpoint"])
 
-    async def _clouds(self, _request: web.Request) -> web.Response:
+    async def _clouds(self, request: web.Request) -> web.Response:
         base = self.workspace.base_url
         cloud: Json = {
             "name": "LocalAzureML",
@@ -283,7 +284,9 @@ class Emulator:
             },
             "suffixes": {"storage": base.removeprefix("https://")},
         }
-        return answer([cloud])
+        # `az` asks a newer version, which describes the one cloud it was asked of.
+        is_new = request.query.get("api-version", "") >= _ONE_CLOUD
+        return answer(cloud if is_new else [cloud])
 
     async def _discover(self, _request: web.Request) -> web.Response:
         """Name the data planes of the workspace; all of them are here."""

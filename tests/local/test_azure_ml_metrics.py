@@ -402,6 +402,7 @@ def test_timespans_come_in_every_form() -> None:
     forms = [
         {"timespan": "2026-11-23T11:00:00Z/2026-11-23T12:00:00Z"},
         {"timespan": "2026-11-23T11:00:00 00:00/2026-11-23T12:00:00+00:00"},
+        {"timespan": "2026-11-23T11%3A00%3A00%2F2026-11-23T12%3A00%3A00"},
         {"timespan": "PT1H"},
         {"timespan": "PT1H/2026-11-23T12:00:00Z"},
         {"timespan": "2026-11-23T11:00:00Z/PT1H"},

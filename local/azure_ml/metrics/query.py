@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 
 from local.azure_ml.errors import ArmError
 from local.azure_ml.metrics.definitions import (
@@ -169,7 +170,8 @@ def _order(query: Mapping[str, str]) -> tuple[Aggregation, bool] | None:
 
 def _span(query: Mapping[str, str], now: float) -> tuple[datetime, datetime]:
     present = datetime.fromtimestamp(now, UTC)
-    given = query.get("timespan")
+    # `az monitor metrics list` quotes it twice.
+    given = unquote(query["timespan"]) if "timespan" in query else None
     if given is None and "starttime" in query:
         end = _moment(query["endtime"]) if "endtime" in query else present
         start = _moment(query["starttime"])
