@@ -47,7 +47,10 @@ infra: .venv/ready ## checks the Bicep files offline
 package: .venv/ready ## the deployment package, dist/app.zip
 	@$(PY) -m infra.package
 
+golden: setup ## record anew what azure-ai-ml sends to the emulator; review the difference
+	@GOLDEN=write $(PY) -m pytest -q tests/local/test_azure_ml_wire.py
+
 clean: ## what running left behind, and the environments
 	@rm -rf .venv .venv-scoring .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup run test check lint types laws e2e bench infra package clean
+.PHONY: help setup run test check lint types laws e2e bench infra package golden clean

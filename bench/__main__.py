@@ -5,9 +5,14 @@ import os
 import platform
 import time
 
-from bench import app, intake, matching
+from bench import app, emulator, intake, matching
 
-_BENCHES = {"matching": matching.run, "intake": intake.run, "app": app.run}
+_BENCHES = {
+    "matching": matching.run,
+    "intake": intake.run,
+    "app": app.run,
+    "emulator": emulator.run,
+}
 
 
 def main() -> None:

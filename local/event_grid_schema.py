@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from local.event_grid_filter import AdvancedFilter
+
 _REQUIRED = ("id", "topic", "subject", "eventType", "eventTime", "data", "dataVersion")
 
 
@@ -30,6 +32,8 @@ class Subscription:
     included_event_types: tuple[str, ...] = ()  # none: all of them
     subject_begins_with: str = ""
     subject_ends_with: str = ""
+    subject_case_matters: bool = False
+    advanced_filters: tuple[AdvancedFilter, ...] = ()
     max_attempts: int = 30
     ttl_minutes: int = 1440
     max_events_per_batch: int = 1
@@ -53,12 +57,15 @@ class Subscription:
                 )
 
     def wants(self, event: Mapping[str, Any]) -> bool:
-        """Tell whether an event passes the filters; subjects compare without case."""
-        subject = str(event["subject"]).lower()
+        """Tell whether an event passes all filters."""
+        fold = str if self.subject_case_matters else str.lower
+        subject = fold(str(event["subject"]))
         return (
             (not self.included_event_types or event["eventType"] in self.included_event_types)
-            and subject.startswith(self.subject_begins_with.lower())
-            and subject.endswith(self.subject_ends_with.lower())
+            and subject.startswith(fold(self.subject_begins_with))
+            and subject.endswith(fold(self.subject_ends_with))
+            # The keys of a filter are those of the envelope that is asked for.
+            and all(one.fits(convert(event, self.schema)) for one in self.advanced_filters)
         )
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from local.event_grid_filter import AdvancedFilter
 from local.event_grid_schema import Subscription
 
 _TABLES = """
@@ -164,4 +165,8 @@ class EventGridStore:
 
 def _subscription(body: dict[str, Any]) -> Subscription:
     body["included_event_types"] = tuple(body["included_event_types"])
+    body["advanced_filters"] = tuple(
+        AdvancedFilter(**{**item, "values": tuple(item["values"])})
+        for item in body.get("advanced_filters", ())
+    )
     return Subscription(**body)

@@ -1,12 +1,14 @@
 """Azure Resource Manager: which path is whose, the token, the scope, the headers of each answer."""
 
-import time
+import re
 import uuid
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from local.azure_ml.assets import Assets
+from local.azure_ml.autoscale import Autoscale
+from local.azure_ml.batch import Batch
 from local.azure_ml.catalogue import Codes
 from local.azure_ml.deletion import Deletion
 from local.azure_ml.deployments import Deployments
@@ -15,32 +17,30 @@ from local.azure_ml.errors import ArmError
 from local.azure_ml.events import Events
 from local.azure_ml.identity import require_bearer
 from local.azure_ml.keys import Keys
+from local.azure_ml.metrics.api import Metrics
 from local.azure_ml.operations import Operations, Status, describe
+from local.azure_ml.region import Region
+from local.azure_ml.registries import DATA_PLANE, Registries
 from local.azure_ml.storage import Storage
+from local.azure_ml.subscription import Subscription
+from local.azure_ml.throttling import Throttling
 from local.azure_ml.web import TEMPLATE, Call, Router, answer, nothing, page, read
 from local.azure_ml.workspace import PROVIDER, Workspace
 
 _ENDPOINT = "{workspace}/onlineEndpoints/{endpoint}"
 _DEPLOYMENT = _ENDPOINT + "/deployments/{deployment}"
+# What belongs to one of them is not emulated yet; what belongs to none does not exist here.
+_PROVIDERS = frozenset(
+    name.lower()
+    for name in (
+        PROVIDER,
+        "Microsoft.EventGrid",
+        "Microsoft.Insights",
+        "Microsoft.OperationalInsights",
+    )
+)
+_NAMED = re.compile(r"/providers/([^/]+)/", re.IGNORECASE)
 _SUBSCRIPTION = f"/subscriptions/{{subscription}}/providers/{PROVIDER}"
-
-
-class _Bucket:
-    """A token bucket as ARM has them per principal: its level is what the header shows."""
-
-    def __init__(self, size: int, per_second: float) -> None:
-        self._size = size
-        self._per_second = per_second
-        self._level = float(size)
-        self._seen = time.monotonic()
-
-    def take(self) -> int:
-        """Take one token and give what is left; an empty bucket refuses nobody here."""
-        moment = time.monotonic()
-        refilled = self._level + (moment - self._seen) * self._per_second
-        self._level = max(0.0, min(self._size, refilled) - 1)
-        self._seen = moment
-        return int(self._level)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,12 @@ class Parts:
     deployments: Deployments
     deletion: Deletion
     events: Events
+    metrics: Metrics
+    throttling: Throttling
+    batch: Batch
+    registries: Registries
+    region: Region
+    autoscale: Autoscale
 
 
 class Arm:
@@ -68,12 +74,6 @@ class Arm:
         self._parts = parts
         self._workspace = parts.workspace
         self._router = Router()
-        # Buckets of 250 reads and 200 writes and deletes, refilled by 25 and 10 a second.
-        self._buckets = {
-            "reads": _Bucket(250, 25),
-            "writes": _Bucket(200, 10),
-            "deletes": _Bucket(200, 10),
-        }
         self._add_workspace()
         for plural, assets in (
             ("models", parts.models),
@@ -83,11 +83,31 @@ class Arm:
             self._add_assets(plural, assets)
         self._add_endpoints()
         self._add_deployments()
+        Subscription(parts.workspace).add_to(self._router)
+        for part in (parts.metrics, parts.batch, parts.registries, parts.region, parts.autoscale):
+            part.add_to(self._router)
+
+    def routes(self) -> list[str]:
+        """Give every request that is answered."""
+        return self._router.list_all()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer one request; refusals too carry the ids and what the bucket has left."""
         require_bearer(request)
-        found = self._router.find(request.method, request.rel_url.raw_path)
+        headers = {**_ids(request), **self._parts.throttling.take(request.method)}
+        try:
+            response = await self._route(request)
+        except ArmError as error:
+            response = answer(error.body(), status=error.status, headers=error.headers)
+        response.headers.update(headers)
+        return response
+
+    async def _route(self, request: web.Request) -> web.StreamResponse:
+        # Registries are reached under a prefix; and a resource's id with its leading slash, where a
+        # client adds one of its own, makes two.
+        path = "/" + request.rel_url.raw_path.lstrip("/")
+        path = path.removeprefix(DATA_PLANE)
+        found = self._router.find(request.method, path)
         if found is None:
             raise self._unknown(request.method, request.path)
         route, names = found
@@ -97,9 +117,7 @@ class Arm:
         if "api-version" not in call.query:
             message = "The api-version query parameter (?api-version=) is required."
             raise ArmError(400, "MissingApiVersionParameter", message)
-        response = await route.handler(call)
-        response.headers.update(self._headers(request))
-        return response
+        return await route.handler(call)
 
     def _check_scope(self, names: dict[str, str]) -> None:
         ours = self._workspace
@@ -113,24 +131,10 @@ class Arm:
                 raise ArmError(404, code, f"The {word} '{names[key]}' could not be found.")
 
     def _unknown(self, method: str, path: str) -> ArmError:
-        if f"/providers/{PROVIDER}/".lower() in path.lower():
-            message = f"{method} {path} is not emulated"
+        if any(name.lower() in _PROVIDERS for name in _NAMED.findall(path)):
+            message = f"{method} {path} is not emulated; docs/emulator.md lists what is"
             return ArmError(501, "NotImplemented", message)
         return ArmError(404, "InvalidResourceType", f"There is nothing at {path}")
-
-    def _headers(self, request: web.Request) -> dict[str, str]:
-        request_id = str(uuid.uuid4())
-        kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(request.method, "writes")
-        left = self._buckets[kind].take()
-        return {
-            "x-ms-request-id": request_id,
-            "x-ms-correlation-request-id": request.headers.get(
-                "x-ms-correlation-request-id", request_id
-            ),
-            f"x-ms-ratelimit-remaining-subscription-{kind}": str(left),
-            # The global bucket is 15 times as large.
-            f"x-ms-ratelimit-remaining-subscription-global-{kind}": str(left * 15 + 14),
-        }
 
     # --- routes
 
@@ -145,6 +149,8 @@ class Arm:
         add("GET", f"{operations}/mfeOperationResults/{{operation}}", self._result)
         add("GET", "{workspace}/datastores", parts.storage.list_datastores)
         add("GET", "{workspace}/datastores/{name}", parts.storage.get_datastore)
+        add("PUT", "{workspace}/datastores/{name}", parts.storage.put_datastore)
+        add("DELETE", "{workspace}/datastores/{name}", parts.storage.delete_datastore)
         add("POST", "{workspace}/datastores/{name}/listSecrets", parts.storage.list_secrets)
         subscriptions = "{workspace}/providers/Microsoft.EventGrid/eventSubscriptions"
         add("GET", subscriptions, parts.events.list_all)
@@ -194,7 +200,7 @@ class Arm:
         return answer(self._workspace.describe())
 
     async def _list_workspaces(self, call: Call) -> web.Response:
-        return page(call, self._workspace.base_url, [self._workspace.describe()])
+        return page(call, self._workspace.base_url, [self._workspace], Workspace.describe)
 
     async def _status(self, call: Call) -> web.Response:
         operation = self._parts.operations.get(call.names["operation"])
@@ -207,3 +213,9 @@ class Arm:
         if operation.status is Status.SUCCEEDED:
             return nothing()
         return answer({"error": operation.error}, status=400)
+
+
+def _ids(request: web.Request) -> dict[str, str]:
+    request_id = str(uuid.uuid4())
+    given = request.headers.get("x-ms-correlation-request-id", request_id)
+    return {"x-ms-request-id": request_id, "x-ms-correlation-request-id": given}

@@ -14,7 +14,7 @@ from aiohttp import web
 from local.azure_ml.errors import not_found, user_error
 from local.azure_ml.store import Json, Store
 from local.azure_ml.web import Call, answer, nothing, page, section
-from local.azure_ml.workspace import TYPE, Workspace, added, check_asset, now, system_data
+from local.azure_ml.workspace import Workspace, added, check_asset, system_data
 
 _VIEWS = {"activeonly": (False,), "archivedonly": (True,), "all": (False, True)}
 _ORDERS = {
@@ -42,17 +42,30 @@ class Kind:
     created: Callable[[Json], None]  # told of a new version, inside its transaction
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """Where assets live: in the workspace, or in a registry."""
+
+    id: str  # what their ids begin with
+    type: str  # what their types begin with
+    shelf: str  # what sets them apart in the store
+    knows_names: bool  # whether the versions of a name never seen are a 404, or just none
+
+
 class Assets:
     """Containers and versions of one kind."""
 
-    def __init__(self, store: Store, workspace: Workspace, kind: Kind) -> None:
+    def __init__(self, store: Store, workspace: Workspace, kind: Kind, home: Home) -> None:
         self._store = store
         self._workspace = workspace
         self._kind = kind
+        self._home = home
+        self._versions = f"{home.shelf}{kind.plural}"
+        self._containers = f"{home.shelf}{kind.plural}-containers"
 
     def find(self, name: str, version: str) -> Json | None:
         """Give the stored version, or None."""
-        return self._store.get(self._kind.plural, f"{name}/{version}")
+        return self._store.get(self._versions, f"{name}/{version}")
 
     # --- versions
 
@@ -64,12 +77,13 @@ class Assets:
         given = self._kind.clean(section(call.body, "properties"))
         old = self.find(name, version)
         if old is None:
-            document = self._create(name, version, given)
+            document = self.create(name, version, given)
             return answer(self.describe(document), status=HTTPStatus.CREATED)
         return answer(self.describe(self._update(old, given)))
 
-    def _create(self, name: str, version: str, given: Json) -> Json:
-        moment = now()
+    def create(self, name: str, version: str, given: Json) -> Json:
+        """Store a new version and tell of it."""
+        moment = self._workspace.now()
         with self._store.transaction():
             container = self._container(name) or self._new_container(name)
             document = {
@@ -79,7 +93,7 @@ class Assets:
                 "modified": moment,
                 "properties": {**self._kind.defaults, **given},
             }
-            self._store.put(self._kind.plural, f"{name}/{version}", document)
+            self._store.put(self._versions, f"{name}/{version}", document)
             self._kind.created(document)
         return document
 
@@ -91,8 +105,8 @@ class Assets:
         kept = {key: before.get(key) for key in self._kind.immutable}
         properties = {**self._kind.defaults, **given, **kept}
         properties["properties"] = added(before["properties"], properties["properties"], _NO_KEYS)
-        document = {**old, "properties": properties, "modified": now()}
-        self._store.put(self._kind.plural, f"{old['name']}/{old['version']}", document)
+        document = {**old, "properties": properties, "modified": self._workspace.now()}
+        self._store.put(self._versions, f"{old['name']}/{old['version']}", document)
         return document
 
     async def get_version(self, call: Call) -> web.Response:
@@ -104,15 +118,15 @@ class Assets:
         name, version = call.names["name"], call.names["version"]
         if self.find(name, version) is None:
             return nothing()
-        self._store.delete(self._kind.plural, f"{name}/{version}")
+        self._store.delete(self._versions, f"{name}/{version}")
         return web.Response()
 
     async def list_versions(self, call: Call) -> web.Response:
-        """`GET .../versions` with filters, order and paging; a name never seen is a 404."""
+        """`GET .../versions` with filters, order and paging."""
         name = call.names["name"]
-        if self._container(name) is None:
+        if self._home.knows_names and self._container(name) is None:
             raise not_found(f"{self._kind.word} container '{name}' was not found")
-        found = self._store.all(self._kind.plural, name)
+        found = self._store.all(self._versions, name)
         chosen = [item for item in found if _matches(item, call)]
         order = call.query.get("$orderby", "").lower().strip()
         if order not in _ORDERS:
@@ -121,11 +135,19 @@ class Assets:
         # The store gives them oldest first, and sorting keeps that order among equals.
         chosen = chosen[::-1] if newest_first else chosen
         chosen.sort(key=lambda item: item[key], reverse=newest_first)
-        return page(call, self._workspace.base_url, [self.describe(item) for item in chosen])
+        return page(call, self._workspace.base_url, chosen, self.describe)
+
+    def forget_all(self) -> None:
+        """Remove everything: the registry it was in is gone."""
+        with self._store.transaction():
+            for item in self._store.all(self._versions):
+                self._store.delete(self._versions, f"{item['name']}/{item['version']}")
+            for item in self._store.all(self._containers):
+                self._store.delete(self._containers, item["name"])
 
     def all_versions(self) -> list[Json]:
         """Give every version of every name, oldest first."""
-        return self._store.all(self._kind.plural)
+        return self._store.all(self._versions)
 
     def _existing(self, name: str, version: str) -> Json:
         document = self.find(name, version)
@@ -145,13 +167,13 @@ class Assets:
             document = old or self._new_container(name)
             document = {
                 **document,
-                "modified": now(),
+                "modified": self._workspace.now(),
                 "tags": section(given, "tags"),
                 "description": given.get("description"),
                 "archived": given.get("isArchived") is True,
                 "properties": added(document["properties"], section(given, "properties"), _NO_KEYS),
             }
-            self._store.put(f"{self._kind.plural}-containers", name, document)
+            self._store.put(self._containers, name, document)
         status = HTTPStatus.CREATED if old is None else HTTPStatus.OK
         return answer(self._describe_container(document), status=status)
 
@@ -167,17 +189,17 @@ class Assets:
         """`GET {kind}`."""
         wanted = _view(call)
         found = [
-            self._describe_container(container)
-            for container in self._store.all(f"{self._kind.plural}-containers")
+            container
+            for container in self._store.all(self._containers)
             if container["archived"] in wanted
         ]
-        return page(call, self._workspace.base_url, found)
+        return page(call, self._workspace.base_url, found, self._describe_container)
 
     def _container(self, name: str) -> Json | None:
-        return self._store.get(f"{self._kind.plural}-containers", name)
+        return self._store.get(self._containers, name)
 
     def _new_container(self, name: str) -> Json:
-        moment = now()
+        moment = self._workspace.now()
         container: Json = {
             "name": name,
             "created": moment,
@@ -187,7 +209,7 @@ class Assets:
             "archived": False,
             "properties": {},
         }
-        self._store.put(f"{self._kind.plural}-containers", name, container)
+        self._store.put(self._containers, name, container)
         return container
 
     # --- on the wire
@@ -197,24 +219,22 @@ class Assets:
         return {
             "id": self.arm_id(document["name"], document["version"]),
             "name": document["version"],
-            "type": f"{TYPE}/{self._kind.plural}/versions",
+            "type": f"{self._home.type}/{self._kind.plural}/versions",
             "properties": document["properties"],
             "systemData": system_data(document),
         }
 
     def arm_id(self, name: str, version: str) -> str:
         """Give the version's ARM id."""
-        return f"{self._workspace.id}/{self._kind.plural}/{name}/versions/{version}"
+        return f"{self._home.id}/{self._kind.plural}/{name}/versions/{version}"
 
     def _describe_container(self, container: Json) -> Json:
-        versions = [
-            item["version"] for item in self._store.all(self._kind.plural, container["name"])
-        ]
+        versions = [item["version"] for item in self._store.all(self._versions, container["name"])]
         numbers = [int(version) for version in versions if version.isdecimal()]
         return {
-            "id": f"{self._workspace.id}/{self._kind.plural}/{container['name']}",
+            "id": f"{self._home.id}/{self._kind.plural}/{container['name']}",
             "name": container["name"],
-            "type": f"{TYPE}/{self._kind.plural}",
+            "type": f"{self._home.type}/{self._kind.plural}",
             "properties": {
                 "description": container["description"],
                 "tags": container["tags"],
@@ -234,9 +254,11 @@ def _plain(value: object) -> object:
 
 def _view(call: Call) -> tuple[bool, ...]:
     given = call.query.get("listviewtype", "ActiveOnly")
-    if given.lower() not in _VIEWS:
+    # azure-ai-ml 1.35 writes its enum's own name when it asks a registry.
+    plain = given.lower().removeprefix("listviewtype.").replace("_", "")
+    if plain not in _VIEWS:
         raise user_error(f"listViewType {given!r} is not one of ActiveOnly, ArchivedOnly, All")
-    return _VIEWS[given.lower()]
+    return _VIEWS[plain]
 
 
 def _matches(item: Json, call: Call) -> bool:

@@ -62,7 +62,7 @@ def code_kind() -> Kind:
         immutable=("codeUri",),
         refusal="Asset paths cannot be updated.",
         clean=_clean,
-        created=_nobody_listens,
+        created=nobody_listens,
     )
 
 
@@ -84,11 +84,11 @@ def environment_kind() -> Kind:
         immutable=("image", "condaFile", "build"),
         refusal="An environment version cannot be changed: register a new version.",
         clean=_clean,
-        created=_nobody_listens,
+        created=nobody_listens,
     )
 
 
-def _nobody_listens(_document: Json) -> None:
+def nobody_listens(_document: Json) -> None:
     """Only models raise events."""
 
 
@@ -120,8 +120,8 @@ class Codes:
             kept = document["properties"]["properties"]
             version = call.query.get("hashversion", kept.get("hash_version"))
             if kept.get("hash_sha256") == wanted and kept.get("hash_version") == version:
-                found.append(self._assets.describe(document))
-        return page(call, self._workspace.base_url, found)
+                found.append(document)
+        return page(call, self._workspace.base_url, found, self._assets.describe)
 
     async def start_pending_upload(self, call: Call) -> web.Response:
         """`POST codes/{name}/versions/{version}/startPendingUpload`."""

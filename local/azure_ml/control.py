@@ -1,10 +1,15 @@
 """What endpoints and deployments stand on alike."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 
-from local.azure_ml.operations import Operations
+from aiohttp import web
+
+from local.azure_ml.operations import Operation, Operations
 from local.azure_ml.pace import Pace
 from local.azure_ml.store import Store
+from local.azure_ml.web import Call, answer
 from local.azure_ml.workspace import Workspace
 
 
@@ -25,3 +30,23 @@ class Control:
     operations: Operations
     pace: Pace
     quotas: Quotas
+
+    def begin(
+        self, operation: Operation, change: Callable[[str], None], *, call: Call, location: str
+    ) -> dict[str, str]:
+        """Start an operation for a call; give the headers of its answer."""
+        headers = self.operations.begin(
+            replace(operation, doom=call.doom), change, api_version=call.api_version
+        )
+        url = f"{self.workspace.base_url}{location}?api-version={call.api_version}"
+        return {**headers, "Location": url}
+
+    def begin_end(
+        self, operation: Operation, change: Callable[[str], None], *, call: Call
+    ) -> web.Response:
+        """Start a deletion: 202 with the literal `null`, which the service really answers."""
+        headers = self.operations.begin(
+            replace(operation, doom=call.doom), change, api_version=call.api_version
+        )
+        headers["Location"] = self.operations.results_url(operation, call.api_version)
+        return answer(None, status=HTTPStatus.ACCEPTED, headers=headers)

@@ -8,7 +8,7 @@ from local.azure_ml.errors import user_error
 from local.azure_ml.serving import seconds
 from local.azure_ml.store import Json
 from local.azure_ml.web import section
-from local.azure_ml.workspace import TYPE, added, now, system_data
+from local.azure_ml.workspace import TYPE, added, system_data
 
 # The parts of a stored deployment that a PUT replaces.
 WANTED = ("location", "tags", "identity", "sku", "properties")
@@ -100,6 +100,9 @@ def _check(properties: Json, compute: str) -> None:
     for probe in ("livenessProbe", "readinessProbe"):
         for key in ("initialDelay", "period", "timeout"):
             _seconds(properties[probe], key)
+        count = properties[probe]["failureThreshold"]
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise user_error(f"{probe}.failureThreshold {count!r} is not 1 or more")
     code = properties["codeConfiguration"]
     if code is not None and not (code.get("codeId") and code.get("scoringScript")):
         raise user_error("codeConfiguration needs both codeId and scoringScript")
@@ -119,9 +122,8 @@ def _chosen(holder: Json, key: str) -> Json:
     return {name: value for name, value in section(holder, key).items() if value is not None}
 
 
-def new(name: str, endpoint: str, wanted: Json) -> Json:
+def new(name: str, endpoint: str, wanted: Json, moment: str) -> Json:
     """Make the document of a deployment that is only being created."""
-    moment = now()
     return {
         **wanted,
         "name": name,

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -15,17 +16,25 @@ from local.azure_ml.operations import Operation, Status, Verb, Work
 from local.azure_ml.serving import Serving
 from local.azure_ml.store import Json
 from local.azure_ml.web import Call, answer, page, section
-from local.azure_ml.workspace import check_name, now
+from local.azure_ml.workspace import check_name
 
 _LIMIT = 20  # per endpoint
 _CONTAINERS = {"inferenceserver": "inference-server", "storageinitializer": "storage-initializer"}
 _LOG_LINES = 5000
+_AUTOSCALE_VERSION = "2023-04-01-preview"  # in the URL of an operation nobody asked for
 
 
 class Deployments:
     """The online deployments of all endpoints."""
 
-    def __init__(self, control: Control, endpoints: Endpoints, serving: Serving) -> None:
+    def __init__(
+        self,
+        control: Control,
+        endpoints: Endpoints,
+        serving: Serving,
+        deployed: Callable[[str, Json], None],
+    ) -> None:
+        self._deployed = deployed  # told of what has come up
         self._store = control.store
         self._workspace = control.workspace
         self._operations = control.operations
@@ -97,8 +106,8 @@ class Deployments:
     async def list_all(self, call: Call) -> web.Response:
         """`GET deployments`."""
         endpoint = self._endpoints.existing(call.names["endpoint"])["name"]
-        found = [self._describe(item) for item in self._store.all(DEPLOYMENT, endpoint)]
-        return page(call, self._workspace.base_url, found)
+        found = self._store.all(DEPLOYMENT, endpoint)
+        return page(call, self._workspace.base_url, found, self._describe)
 
     async def logs(self, call: Call) -> web.Response:
         """`POST getLogs` with `{"containerType"?, "tail"?}`."""
@@ -131,7 +140,7 @@ class Deployments:
             check_name("Deployment", name)
             self._check_quota(endpoint["name"])
         wanted = deployment_body.read(call.body, endpoint, old)
-        document = old or deployment_body.new(name, endpoint["name"], wanted)
+        document = old or deployment_body.new(name, endpoint["name"], wanted, self._workspace.now())
         headers = self._begin_put(call, document, wanted, state="Updating")
         headers["x-ms-ratelimit-remaining-subscription-resource-requests"] = "24"
         return answer(self._describe(self._existing(call)), status=201, headers=headers)
@@ -152,7 +161,7 @@ class Deployments:
             names = ", ".join(sorted(wrong))
             raise user_error(f"PATCH of an online deployment takes tags and sku, not {names}")
         self._operations.check_idle(document["endpoint"])
-        changed: Json = {"modified": now()}
+        changed: Json = {"modified": self._workspace.now()}
         if "tags" in call.body:
             changed["tags"] = section(call.body, "tags")
         capacity = section(call.body, "sku").get("capacity", document["sku"]["capacity"])
@@ -160,11 +169,22 @@ class Deployments:
             self.save({**document, **changed})
             return answer(self._describe(self._existing(call)))
         deployment_body.check_capacity(capacity)
-        wanted = {key: document[key] for key in deployment_body.WANTED} | changed
-        wanted["sku"] = {**document["sku"], "capacity": capacity}
+        wanted = _with_capacity(document, capacity) | changed
         headers = self._begin_put(call, document, wanted, state="Scaling")
         body = self._describe(self._existing(call))
         return answer(body, status=HTTPStatus.ACCEPTED, headers=headers)
+
+    def scale(self, document: Json, capacity: int) -> None:
+        """Change the capacity as autoscale does, or refuse it while another operation runs."""
+        deployment_body.check_capacity(capacity)
+        endpoint, name = document["endpoint"], document["name"]
+        seconds = self._pace.now.deployment
+        operation = self._operations.new(Verb.PUT_DEPLOYMENT, endpoint, name, seconds=seconds)
+        self._operations.begin(
+            replace(operation, wanted=_with_capacity(document, capacity)),
+            lambda url: self.save({**document, "operation": url, "state": "Scaling"}),
+            api_version=_AUTOSCALE_VERSION,
+        )
 
     def _begin_put(self, call: Call, document: Json, wanted: Json, *, state: str) -> dict[str, str]:
         endpoint, name = document["endpoint"], document["name"]
@@ -196,9 +216,16 @@ class Deployments:
                 **document,
                 **operation.wanted,
                 "new": False,
-                "modified": now(),
+                "modified": self._workspace.now(),
                 "state": operation.status,
                 # After a failed change the old servers still serve.
                 "serving": operation.wanted if served else document["serving"],
             }
         )
+        if served:
+            self._deployed(operation.endpoint, operation.wanted)
+
+
+def _with_capacity(document: Json, capacity: int) -> Json:
+    wanted = {key: document[key] for key in deployment_body.WANTED}
+    return {**wanted, "sku": {**document["sku"], "capacity": capacity}}

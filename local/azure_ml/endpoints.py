@@ -18,11 +18,10 @@ from local.azure_ml.workspace import (
     added,
     check_name,
     identity,
-    now,
     system_data,
 )
 
-_KIND = "endpoint"
+ENDPOINT = "endpoint"
 DEPLOYMENT = "deployment"  # kept under endpoint/name
 _AUTH_MODES = {"key": "Key", "amltoken": "AMLToken", "aadtoken": "AADToken"}
 # They come back in every read-modify-write: some by the service, some added by the SDK.
@@ -43,6 +42,7 @@ class Endpoints:
     def __init__(self, control: Control) -> None:
         self._store = control.store
         self._workspace = control.workspace
+        self.clock = control.workspace.clock
         self._operations = control.operations
         self._pace = control.pace
         self._quota = control.quotas.endpoints
@@ -53,7 +53,7 @@ class Endpoints:
 
     def find(self, name: str) -> Json | None:
         """Give the stored endpoint, or None."""
-        return self._store.get(_KIND, name)
+        return self._store.get(ENDPOINT, name)
 
     def existing(self, name: str) -> Json:
         """Give the stored endpoint, or answer 404."""
@@ -65,12 +65,12 @@ class Endpoints:
     def save(self, document: Json) -> None:
         """Store the endpoint."""
         self.changes += 1
-        self._store.put(_KIND, document["name"], document)
+        self._store.put(ENDPOINT, document["name"], document)
 
     def forget(self, name: str) -> None:
         """Remove the endpoint."""
         self.changes += 1
-        self._store.delete(_KIND, name)
+        self._store.delete(ENDPOINT, name)
 
     # --- read
 
@@ -80,8 +80,8 @@ class Endpoints:
 
     async def list_all(self, call: Call) -> web.Response:
         """`GET onlineEndpoints`."""
-        found = [self.describe(document) for document in self._store.all(_KIND)]
-        return page(call, self._workspace.base_url, found)
+        found = self._store.all(ENDPOINT)
+        return page(call, self._workspace.base_url, found, self.describe)
 
     # --- create and change
 
@@ -110,7 +110,7 @@ class Endpoints:
     def _check_new(self, name: str, call: Call) -> None:
         check_name("Endpoint", name)
         traffic.check_new(section(call.body, "properties"))
-        if self._store.count(_KIND) >= self._quota:
+        if self._store.count(ENDPOINT) >= self._quota:
             message = f"There are {self._quota} endpoints in the region already"
             raise user_error(message, "OutOfQuota")
 
@@ -144,7 +144,7 @@ class Endpoints:
         return [item["name"] for item in self._store.all(DEPLOYMENT, endpoint)]
 
     def _new(self, name: str, wanted: Json) -> Json:
-        moment = now()
+        moment = self._workspace.now()
         return {
             **wanted,
             "name": name,
@@ -159,7 +159,7 @@ class Endpoints:
         document = self.existing(operation.endpoint)
         if operation.status is Status.SUCCEEDED:
             wanted = operation.wanted or {}
-            document = {**document, **wanted, "new": False, "modified": now()}
+            document = {**document, **wanted, "new": False, "modified": self._workspace.now()}
         self.save({**document, "state": operation.status})
 
     async def patch(self, call: Call) -> web.Response:
@@ -170,7 +170,7 @@ class Endpoints:
             names = ", ".join(sorted(wrong))
             raise user_error(f"PATCH of an online endpoint takes tags and identity, not {names}")
         self._operations.check_idle(document["name"])
-        changed: Json = {"modified": now()}
+        changed: Json = {"modified": self._workspace.now()}
         if "tags" in call.body:
             changed["tags"] = section(call.body, "tags")
         if call.body.get("identity") is not None:

@@ -1,17 +1,27 @@
 """What the service answers when it refuses, and why a long operation ended badly."""
 
+from collections.abc import Mapping
 from typing import Any
 
 
 class ArmError(Exception):
     """A refusal, answered as `{"error": {"code", "message", ...}}` with its status."""
 
-    def __init__(self, status: int, code: str, message: str, inner: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        inner: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.inner = inner or code
+        self.headers = dict(headers or {})
 
     def body(self) -> dict[str, Any]:
         """Give the JSON the real front end sends: the inner code stands in `additionalInfo`."""

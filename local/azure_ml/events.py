@@ -1,43 +1,43 @@
-"""Events of the workspace: subscriptions on ARM, and ModelRegistered on its way to them.
+"""Events of the workspace: subscriptions on ARM, and what happened on its way to them.
 
-The event is stored with the model version that causes it and leaves afterwards, so none is lost
+An event is stored with the change that causes it and leaves afterwards, so none is lost
 when the process ends in between; it may then leave twice, as Event Grid's events may.
 """
 
 import asyncio
 import contextlib
 import uuid
-from enum import StrEnum
 from http import HTTPStatus
 
 from aiohttp import web
 
+from local import event_grid_filter
+from local.azure_ml import event_types
 from local.azure_ml.errors import ArmError, not_found, user_error
+from local.azure_ml.event_types import Dialect, EventType
 from local.azure_ml.store import Json, Store
 from local.azure_ml.web import Call, answer, nothing, page, section
-from local.azure_ml.workspace import PROVIDER, Workspace, now
+from local.azure_ml.workspace import PROVIDER, Workspace
 from local.event_grid import EventGrid, HandshakeError, Subscription
 
-_REGISTERED = f"{PROVIDER}.ModelRegistered"
 _SCHEMAS = ("EventGridSchema", "CloudEventSchemaV1_0")
 _KIND = "event-subscription"
 _OUTBOX = "outbox"
-
-
-class Dialect(StrEnum):
-    """How the event's data is written; Microsoft's own sources differ."""
-
-    PASCAL_INT = "pascal-int"  # the documentation and the REST examples
-    CAMEL_INT = "camel-int"  # Microsoft's sample function
-    CAMEL_STRING = "camel-string"  # captured from a canary workspace
 
 
 class Events:
     """Keeps subscriptions and sends what happened."""
 
     def __init__(
-        self, store: Store, workspace: Workspace, grid: EventGrid, dialect: Dialect
+        self,
+        store: Store,
+        workspace: Workspace,
+        grid: EventGrid,
+        dialect: Dialect,
+        *,
+        raises_deployed: bool = False,
     ) -> None:
+        self._raises_deployed = raises_deployed
         self._store = store
         self._workspace = workspace
         self._grid = grid
@@ -65,13 +65,42 @@ class Events:
         """Store the event of a new model version; called inside the version's transaction."""
         if model["properties"]["isAnonymous"]:
             return  # made by a deployment on the way, not registered by anybody
+        data = {
+            "ModelName": model["name"],
+            "ModelVersion": model["version"],
+            "ModelTags": model["properties"]["tags"],
+            "ModelProperties": model["properties"]["properties"],
+        }
+        self._raise(EventType.MODEL_REGISTERED, data)
+
+    def deployed(self, endpoint: str, deployment: Json) -> None:
+        """Store the event of a deployment that has come up, if it is to be raised at all."""
+        if not self._raises_deployed:
+            return
+        model = str(deployment["properties"]["model"] or "")
+        data = {
+            "ServiceName": endpoint,
+            "ServiceComputeType": deployment["properties"]["endpointComputeType"],
+            "ModelIds": event_types.model_ids([model] if model else []),
+            "ServiceTags": deployment["tags"],
+            "ServiceProperties": deployment["properties"]["properties"],
+        }
+        self._raise(EventType.MODEL_DEPLOYED, data)
+
+    def raise_any(self, asked: Json) -> None:
+        """Raise any event of the workspace: `{"type", "data", "subject"?}`."""
+        kind, data = event_types.read(asked)
+        subject = asked.get("subject")
+        self._raise(kind, data, None if subject is None else str(subject))
+
+    def _raise(self, kind: EventType, data: Json, subject: str | None = None) -> None:
         event: Json = {
             "id": str(uuid.uuid4()),
             "topic": self._workspace.id,
-            "subject": f"models/{model['name']}:{model['version']}",
-            "eventType": _REGISTERED,
-            "eventTime": now().replace("+00:00", "Z"),
-            "data": _data(model, self._dialect),
+            "subject": event_types.subject(kind, data) if subject is None else subject,
+            "eventType": f"{PROVIDER}.{kind}",
+            "eventTime": self._workspace.now().replace("+00:00", "Z"),
+            "data": event_types.write(data, self._dialect),
             "dataVersion": "",
             "metadataVersion": "1",
         }
@@ -113,8 +142,8 @@ class Events:
 
     async def list_all(self, call: Call) -> web.Response:
         """`GET eventSubscriptions`."""
-        found = [self._describe(document) for document in self._store.all(_KIND)]
-        return page(call, self._workspace.base_url, found)
+        found = self._store.all(_KIND)
+        return page(call, self._workspace.base_url, found, self._describe)
 
     async def delete(self, call: Call) -> web.Response:
         """End a subscription."""
@@ -139,22 +168,6 @@ class Events:
         }
 
 
-def _data(model: Json, dialect: Dialect) -> Json:
-    version: int | str = model["version"]
-    # `007` as a number would be another version.
-    if dialect is not Dialect.CAMEL_STRING and str(version).isdecimal():
-        version = int(version) if str(int(version)) == version else version
-    values = {
-        "ModelName": model["name"],
-        "ModelVersion": version,
-        "ModelTags": model["properties"]["tags"],
-        "ModelProperties": model["properties"]["properties"],
-    }
-    if dialect is Dialect.PASCAL_INT:
-        return values
-    return {key[0].lower() + key[1:]: value for key, value in values.items()}
-
-
 def _read(name: str, properties: Json) -> Subscription:
     destination = section(properties, "destination")
     if destination.get("endpointType") != "WebHook":
@@ -166,6 +179,10 @@ def _read(name: str, properties: Json) -> Subscription:
     if schema not in _SCHEMAS:
         raise user_error(f"eventDeliverySchema {schema!r} is not one of {', '.join(_SCHEMAS)}")
     chosen = section(properties, "filter")
+    try:
+        advanced = event_grid_filter.read(chosen.get("advancedFilters"))
+    except ValueError as error:
+        raise user_error(str(error)) from error
     policy = section(properties, "retryPolicy")
     return Subscription(
         name=name,
@@ -174,6 +191,8 @@ def _read(name: str, properties: Json) -> Subscription:
         included_event_types=tuple(chosen.get("includedEventTypes") or ()),
         subject_begins_with=chosen.get("subjectBeginsWith") or "",
         subject_ends_with=chosen.get("subjectEndsWith") or "",
+        subject_case_matters=chosen.get("isSubjectCaseSensitive") is True,
+        advanced_filters=advanced,
         max_attempts=policy.get("maxDeliveryAttempts") or 30,
         ttl_minutes=policy.get("eventTimeToLiveInMinutes") or 1440,
         max_events_per_batch=section(destination, "properties").get("maxEventsPerBatch") or 1,

@@ -5,11 +5,11 @@ import hashlib
 import hmac
 import json
 import secrets
-import time
 from collections.abc import Mapping
 
 from aiohttp import web
 
+from local.azure_ml.clock import Clock
 from local.azure_ml.errors import ArmError
 from local.azure_ml.store import Json, Store
 from local.azure_ml.web import answer
@@ -23,7 +23,8 @@ _API_VERSION = "2019-08-01"
 class Identity:
     """Issues tokens to whoever knows the identity header; signs tokens for endpoints too."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._clock = clock
         kept = store.get("secrets", "identity")
         if kept is None:
             kept = {"header": secrets.token_hex(16), "key": secrets.token_hex(32)}
@@ -40,7 +41,7 @@ class Identity:
         if request.query.get("api-version") != _API_VERSION or not resource:
             message = f"resource and api-version={_API_VERSION} are required"
             return answer({"statusCode": 400, "message": message}, status=400)
-        expires = int(time.time()) + _LIFE
+        expires = int(self._clock.time()) + _LIFE
         claims = {
             "aud": resource,
             "iss": f"https://sts.windows.net/{TENANT}/",
@@ -71,7 +72,7 @@ class Identity:
             return None
         _, _, payload = unsigned.partition(".")
         claims: Json = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return claims if claims["exp"] > time.time() else None
+        return claims if claims["exp"] > self._clock.time() else None
 
     def _signature(self, text: str) -> str:
         return _encode(hmac.digest(self._key, text.encode(), hashlib.sha256))

@@ -1,7 +1,6 @@
 """Who may score: an endpoint's keys and tokens, and the check at the front door."""
 
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
@@ -39,7 +38,7 @@ class Keys:
     async def token(self, call: Call) -> web.Response:
         """`POST token`."""
         document = self._with_mode(call, "AMLToken")
-        expires = int(time.time()) + _TOKEN_LIFE
+        expires = int(self._endpoints.clock.time()) + _TOKEN_LIFE
         claims = {"aud": self._endpoints.arm_id(document["name"]), "exp": expires}
         return answer(
             {

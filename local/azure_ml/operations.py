@@ -5,7 +5,6 @@ restart every unfinished one starts its work again.
 """
 
 import asyncio
-import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +26,11 @@ class Verb(StrEnum):
     REGENERATE_KEYS = "regenerate_keys"
     PUT_DEPLOYMENT = "put_deployment"
     DELETE_DEPLOYMENT = "delete_deployment"
+    PUT_BATCH = "put_batch"
+    DELETE_BATCH = "delete_batch"
+    PUT_REGISTRY = "put_registry"
+    DELETE_REGISTRY = "delete_registry"
+    IMPORT_ASSET = "import_asset"
 
 
 class Status(StrEnum):
@@ -68,6 +72,7 @@ class Operations:
     def __init__(self, store: Store, workspace: Workspace) -> None:
         self._store = store
         self._workspace = workspace
+        self._clock = workspace.clock
         self._work: dict[Verb, Work] = {}
         self._running: dict[str, Operation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -118,7 +123,7 @@ class Operations:
         self, verb: Verb, endpoint: str, deployment: str | None = None, *, seconds: float
     ) -> Operation:
         """Make an operation that takes at least so many seconds."""
-        start = time.time()
+        start = self._clock.time()
         kind = "oe" if deployment is None else "od"
         return Operation(
             id=f"{kind}:{self._workspace.guid}:{uuid.uuid4()}",
@@ -155,7 +160,7 @@ class Operations:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, operation: Operation) -> None:
-        await asyncio.sleep(max(0.0, operation.due - time.time()))
+        await self._clock.sleep_until(operation.due)
         error: Json | None = None
         try:
             await self._do(operation)
@@ -166,7 +171,7 @@ class Operations:
         ended = replace(
             operation,
             status=Status.SUCCEEDED if error is None else Status.FAILED,
-            end=time.time(),
+            end=self._clock.time(),
             error=error,
         )
         with self._store.transaction():

@@ -1,7 +1,7 @@
 """How long operations take: at once, long enough to be seen, or as long as in Azure."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from local.azure_ml.errors import user_error
 from local.azure_ml.store import Json, Store
@@ -15,25 +15,42 @@ class Durations:
     traffic: float = 0.0
     deployment: float = 0.0
     delete: float = 0.0
+    metrics: float = 0.0  # until Azure Monitor shows what happened
 
 
 PACES: Mapping[str, Durations] = {
     "instant": Durations(),
-    "demo": Durations(endpoint=1, traffic=1, deployment=2, delete=1),
+    "demo": Durations(endpoint=1, traffic=1, deployment=2, delete=1, metrics=2),
     # Seen in a recorded trace: endpoint 90 s, deployment about 9.5 min, traffic switch 20 s.
-    # No recording shows a delete: it is given a traffic switch's time.
-    "realistic": Durations(endpoint=90, traffic=20, deployment=570, delete=20),
+    # No recording shows a delete: it is given a traffic switch's time. Metrics are documented to
+    # be complete after about three minutes.
+    "realistic": Durations(endpoint=90, traffic=20, deployment=570, delete=20, metrics=180),
 }
+
+
+def read(text: str) -> Durations:
+    """Read `NAME`, `KEY=SECONDS`, or several of them with commas between; ValueError otherwise."""
+    found = PACES["instant"]
+    for part in text.split(","):
+        key, equals, seconds = part.strip().partition("=")
+        if not equals and key in PACES:
+            found = PACES[key]
+        elif equals and key in asdict(found) and float(seconds) >= 0:
+            found = replace(found, **{key: float(seconds)})
+        else:
+            names = ", ".join([*PACES, *(f"{name}=SECONDS" for name in asdict(found))])
+            raise ValueError(f"pace {part!r} is not one of {names}")
+    return found
 
 
 class Pace:
     """The durations in force; kept over a restart."""
 
-    def __init__(self, store: Store, start_with: str | None) -> None:
+    def __init__(self, store: Store, start_with: Durations | None) -> None:
         self._store = store
         kept = store.get("settings", "pace")
         if start_with is not None:
-            self.now = PACES[start_with]
+            self.now = start_with
         else:
             self.now = PACES["instant"] if kept is None else Durations(**kept)
 

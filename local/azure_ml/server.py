@@ -11,31 +11,46 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from local.azure_ml import catalogue
-from local.azure_ml.admin import Admin, Faults, Next, RequestLog
+from local.azure_ml.admin import Admin
 from local.azure_ml.arm import Arm, Parts
-from local.azure_ml.assets import Assets
+from local.azure_ml.assets import Assets, Home
+from local.azure_ml.autoscale import Autoscale
+from local.azure_ml.batch import Batch
 from local.azure_ml.blobs import Blobs
 from local.azure_ml.certificates import server_context
+from local.azure_ml.clock import Clock
 from local.azure_ml.control import Control, Quotas
 from local.azure_ml.deletion import Deletion
 from local.azure_ml.deployments import Deployments
 from local.azure_ml.endpoints import Endpoints
 from local.azure_ml.errors import ArmError, user_error
-from local.azure_ml.events import Dialect, Events
+from local.azure_ml.event_types import Dialect
+from local.azure_ml.events import Events
+from local.azure_ml.faults import Faults, Next
 from local.azure_ml.identity import Identity
 from local.azure_ml.keys import Keys
+from local.azure_ml.metrics.api import Metrics
+from local.azure_ml.metrics.minute import Request
+from local.azure_ml.metrics.record import Record
+from local.azure_ml.metrics.sampler import Sampler
 from local.azure_ml.operations import Operations
-from local.azure_ml.pace import Pace
+from local.azure_ml.pace import Durations, Pace
+from local.azure_ml.region import Region
+from local.azure_ml.registries import Registries
+from local.azure_ml.request_log import RequestLog
+from local.azure_ml.scoring.counters import Outcome
 from local.azure_ml.scoring.front import EndpointView
 from local.azure_ml.serving import Pool, Serving
-from local.azure_ml.storage import ACCOUNT, Storage
+from local.azure_ml.storage import ACCOUNT, REGISTRY, Storage
 from local.azure_ml.store import Json, Store
-from local.azure_ml.web import answer
-from local.azure_ml.workspace import Workspace
+from local.azure_ml.throttling import Throttling
+from local.azure_ml.web import answer, section
+from local.azure_ml.workspace import TYPE, Workspace
 from local.event_grid import EventGrid
 
 _HOST = "127.0.0.1"
 _LAST_ANSWERS = 5.0  # seconds for requests in flight when the server stops
+_ONE_CLOUD = "2022"
 _BODY_LIMIT = 64 * 1024 * 1024  # of JSON and scoring bodies; blobs are streamed
 
 
@@ -45,13 +60,14 @@ class Settings:
 
     data: Path
     port: int = 0  # 0: the one of the last start, or any free one
-    pace: str | None = None  # None: the one of the last start, or instant
+    pace: Durations | None = None  # None: the one of the last start, or instant
     subscription: str = "00000000-0000-0000-0000-000000000001"
     resource_group: str = "local"
     workspace: str = "local"
     location: str = "localregion"
     dialect: Dialect = Dialect.PASCAL_INT
     event_scale: float = 1.0  # of Event Grid's retry schedule
+    raises_deployed: bool = False  # ModelDeployed, for every deployment that comes up
     quotas: Quotas = field(default_factory=Quotas)
 
 
@@ -65,7 +81,9 @@ class Front(Protocol):
         """Give what was served."""
 
 
-type MakeFront = Callable[[Callable[[str], EndpointView | None]], Front]
+type Lookup = Callable[[str], EndpointView | None]
+type Observe = Callable[[str, str, Outcome], None]
+type MakeFront = Callable[[Lookup, Observe], Front]
 
 
 class Emulator:
@@ -76,13 +94,18 @@ class Emulator:
         self._pool = pool
         settings.data.mkdir(parents=True, exist_ok=True)
         self._store = Store(settings.data / "state.db")
+        self._clock = Clock(self._store)
+        self._throttling = Throttling()
         self._socket = self._listen()
         self.workspace = self._workspace()
         context, self.ca = server_context(settings.data / "certificates")
         self._context = context
-        self._log, self._faults = RequestLog(), Faults()
-        self.identity = Identity(self._store)
+        self._log, self._faults = RequestLog(), Faults(self._store)
+        self.identity = Identity(self._store, self._clock)
         self._pace = Pace(self._store, settings.pace)
+        lag = lambda: self._pace.now.metrics  # noqa: E731 - the pace may change
+        self._record = Record(settings.data / "metrics.db", self._clock, lag)
+        self._sampler = Sampler(self._record, pool.instances)
         self._operations = Operations(self._store, self.workspace)
         self._storage = Storage(self._store, self.workspace, settings.data / "blobs")
         self._grid = EventGrid(
@@ -90,9 +113,16 @@ class Emulator:
             dead_letters=settings.data / "dead-letters",
             scale=settings.event_scale,
         )
-        self._events = Events(self._store, self.workspace, self._grid, settings.dialect)
+        self._events = Events(
+            self._store,
+            self.workspace,
+            self._grid,
+            settings.dialect,
+            raises_deployed=settings.raises_deployed,
+        )
         self._parts = self._make_parts()
-        self._front = make_front(self._parts.keys.view)
+        self._arm = Arm(self._parts)
+        self._front = make_front(self._parts.keys.view, self._observe)
         self._runner: web.AppRunner | None = None
 
     def _listen(self) -> socket.socket:
@@ -114,13 +144,15 @@ class Emulator:
             name=self._settings.workspace,
             location=self._settings.location,
             guid=kept["guid"],
+            clock=self._clock,
             base_url=f"https://localhost:{self._socket.getsockname()[1]}",
         )
 
     def _make_parts(self) -> Parts:
         store, workspace, operations = self._store, self.workspace, self._operations
+        home = Home(id=workspace.id, type=TYPE, shelf="", knows_names=True)
         models, codes, environments = (
-            Assets(store, workspace, kind)
+            Assets(store, workspace, kind, home)
             for kind in (
                 catalogue.model_kind(self._storage, self._events.registered),
                 catalogue.code_kind(),
@@ -136,8 +168,11 @@ class Emulator:
         )
         endpoints = Endpoints(control)
         finders = {"models": models.find, "codes": codes.find, "environments": environments.find}
-        serving = Serving(self._pool, self._storage, finders)
-        deployments = Deployments(control, endpoints, serving)
+        kind = catalogue.model_kind(self._storage, catalogue.nobody_listens)
+        registries = Registries(control, self._storage, models, kind)
+        serving = Serving(self._pool, self._storage, finders, registries.find_model)
+        deployments = Deployments(control, endpoints, serving, self._events.deployed)
+        metrics = Metrics(workspace, self._record, endpoints, deployments)
         return Parts(
             workspace=workspace,
             operations=operations,
@@ -151,6 +186,12 @@ class Emulator:
             deployments=deployments,
             deletion=Deletion(control, endpoints, deployments, serving),
             events=self._events,
+            metrics=metrics,
+            autoscale=Autoscale(control, deployments, metrics, self._clock),
+            throttling=self._throttling,
+            batch=Batch(control),
+            registries=registries,
+            region=Region(control),
         )
 
     # --- life
@@ -162,18 +203,23 @@ class Emulator:
         await self._events.start()
         self._parts.deployments.restore()
         self._operations.resume()
+        self._sampler.start()
+        self._parts.autoscale.start()
         site = web.SockSite(self._runner, self._socket, ssl_context=self._context)
         await site.start()
 
     async def stop(self) -> None:
         """Stop serving; what is unfinished stays so, and goes on at the next start."""
         # First the work, then the servers: a start broken off now is not a failed one.
+        await self._parts.autoscale.stop()
         await self._operations.stop()
         await self._parts.deployments.stop()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._pool.close()
         await self._events.stop()
+        await self._sampler.stop()
+        self._record.close()
         self._store.close()
 
     def _app(self) -> web.Application:
@@ -187,25 +233,44 @@ class Emulator:
             "events": self._act_on_events,
             "served": lambda _: self._front.counters(),
             "state": self._state,
+            "clock": self._clock.set,
+            "routes": lambda _: self._arm.routes(),
+            "throttling": self._throttling.set,
         }
         Admin(self._log, self._faults, acts).add_to(app)
         add = app.router.add_route
         add("GET", "/metadata/endpoints", self._clouds)
         add("GET", "/msi/token", self.identity.token)
         add("*", "/endpoints/{endpoint}/{tail:.*}", self._score)
+        add("POST", "/batch/{endpoint}/jobs", self._parts.batch.invoke)
+        add("GET", "/discovery", self._discover)
+        discovery = "/registrymanagement/v1.0/registries/{registry}/discovery"
+        add("GET", discovery, self._parts.registries.discover)
         # The SDK makes `/acct.blob.localhost:PORT/...` of a datastore, a SAS has `/acct/...`.
         account = f"/{ACCOUNT}{{suffix:[^/]*}}"
+        registry = f"/{{container:{REGISTRY}[^/]*}}"
+        for path in (registry, f"{registry}/{{blob:.*}}"):
+            add("*", path, blobs.handle)
         add("*", f"{account}/{{container}}", blobs.handle)
         add("*", f"{account}/{{container}}/{{blob:.*}}", blobs.handle)
-        add("*", "/{tail:.*}", Arm(self._parts).handle)
+        add("*", "/{tail:.*}", self._arm.handle)
         return app
+
+    def _observe(self, endpoint: str, deployment: str, outcome: Outcome) -> None:
+        request = Request(
+            status=outcome.status,
+            model_status=outcome.model_status,
+            latency=outcome.latency,
+            size=outcome.size,
+        )
+        self._record.add(endpoint, deployment, request)
 
     # --- what is neither ARM nor storage
 
     async def _score(self, request: web.Request) -> web.StreamResponse:
         return await self._front.handle(request, request.match_info["endpoint"])
 
-    async def _clouds(self, _request: web.Request) -> web.Response:
+    async def _clouds(self, request: web.Request) -> web.Response:
         base = self.workspace.base_url
         cloud: Json = {
             "name": "LocalAzureML",
@@ -219,16 +284,25 @@ class Emulator:
             },
             "suffixes": {"storage": base.removeprefix("https://")},
         }
-        return answer([cloud])
+        # `az` asks a newer version, which describes the one cloud it was asked of.
+        is_new = request.query.get("api-version", "") >= _ONE_CLOUD
+        return answer(cloud if is_new else [cloud])
+
+    async def _discover(self, _request: web.Request) -> web.Response:
+        """Name the data planes of the workspace; all of them are here."""
+        return answer({"api": self.workspace.base_url})
 
     async def _act_on_events(self, asked: Json) -> Json:
-        """Take `copies`, `shuffle`, `hold`, or `release`."""
+        """Take `copies`, `shuffle`, `hold`, `release`, or `raise`, an event."""
         asked = dict(asked)
+        if "raise" in asked:
+            self._events.raise_any(section(asked, "raise"))
+            del asked["raise"]
         release = asked.pop("release", False)
         unknown = set(asked) - {"copies", "shuffle", "hold"}
         if unknown:
             names = ", ".join(sorted(unknown))
-            raise user_error(f"{names} is not one of copies, shuffle, hold, release")
+            raise user_error(f"{names} is not one of copies, shuffle, hold, release, raise")
         if asked:
             _check_misbehaviour(asked)
             self._grid.misbehave(**asked)
@@ -260,7 +334,7 @@ async def _refuse(request: web.Request, handler: Next) -> web.StreamResponse:
     try:
         return await handler(request)
     except ArmError as error:
-        return answer(error.body(), status=error.status)
+        return answer(error.body(), status=error.status, headers=error.headers)
     except web.HTTPException:
         raise
     except Exception as error:  # noqa: BLE001 - the service answers its own faults as a 500 too

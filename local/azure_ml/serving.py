@@ -1,12 +1,14 @@
 """From a deployment's document to a running scoring server, and back."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from local.azure_ml.errors import OperationError
+from local.azure_ml.metrics.sampler import Instance
 from local.azure_ml.scoring.pool import ServerSpec, StartFailed
+from local.azure_ml.scoring.spec import Probe
 from local.azure_ml.storage import Storage
 from local.azure_ml.store import Json
 
@@ -33,13 +35,21 @@ class Pool(Protocol):
     def logs(self, endpoint: str, deployment: str, *, tail: int, container: str) -> str:
         """Give the last lines of a log."""
 
+    def instances(self) -> Iterable[Instance]:
+        """Give what is up."""
+
 
 class Serving:
     """Starts what a deployment's document describes."""
 
     def __init__(
-        self, pool: Pool, storage: Storage, find: Mapping[str, Callable[[str, str], Json | None]]
+        self,
+        pool: Pool,
+        storage: Storage,
+        find: Mapping[str, Callable[[str, str], Json | None]],
+        find_shared: Callable[[str], Json | None],
     ) -> None:
+        self._find_shared = find_shared  # by its id, in a registry
         self._pool = pool
         self._storage = storage
         self._find = find
@@ -95,19 +105,19 @@ class Serving:
             instances=wanted["sku"]["capacity"],
             request_timeout=seconds(settings["requestTimeout"]),
             max_concurrent=settings["maxConcurrentRequestsPerInstance"],
+            liveness=_probe(properties["livenessProbe"]),
+            readiness=_probe(properties["readinessProbe"]),
         )
 
     def _asset(self, holder: Json, key: str, kind: str) -> Json | None:
         asset_id = holder.get(key)
         if asset_id is None:
             return None
-        if _REGISTRY.match(asset_id):
-            raise OperationError(
-                "ResourceNotFound", f"{asset_id}: registries are not part of this workspace"
-            )
         named = _ASSET_ID.fullmatch(asset_id)
         found = None
-        if named is not None and named["kind"].lower() == kind:
+        if _REGISTRY.match(asset_id):
+            found = self._find_shared(asset_id) if kind == "models" else None
+        elif named is not None and named["kind"].lower() == kind:
             found = self._find[kind](named["name"], named["version"])
         if found is None:
             raise OperationError("ResourceNotFound", f"{key} '{asset_id}' was not found")
@@ -121,6 +131,15 @@ class Serving:
                 "BadArgument", f"Unable to download {asset['name']}: nothing is stored at {uri}"
             )
         return place
+
+
+def _probe(given: Json) -> Probe:
+    return Probe(
+        initial_delay=seconds(given["initialDelay"]),
+        period=seconds(given["period"]),
+        timeout=seconds(given["timeout"]),
+        failures=given["failureThreshold"],
+    )
 
 
 def seconds(duration: str) -> float:

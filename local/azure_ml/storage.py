@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
@@ -18,12 +19,15 @@ from aiohttp import web
 from local.azure_ml.errors import ArmError, not_found, user_error
 from local.azure_ml.identity import bearer
 from local.azure_ml.store import Json, Store
-from local.azure_ml.web import Call, answer, page
-from local.azure_ml.workspace import TYPE, Workspace
+from local.azure_ml.web import Call, answer, nothing, page, section
+from local.azure_ml.workspace import TYPE, Workspace, check_asset, system_data
 
 ACCOUNT = "acct"
+REGISTRY = "registry-"  # what a registry's containers begin with
+_IN_ACCOUNT = re.compile(rf"/(?:{ACCOUNT}/|{REGISTRY})")
 _CONTAINER = "azureml"
 _DATASTORES = {"workspaceblobstore": _CONTAINER, "workspaceartifactstore": "azureml-artifacts"}
+_KIND = "datastore"
 _HOUR = 3600
 _SAS_VERSION = "2021-08-06"
 
@@ -39,6 +43,7 @@ class Storage:
     """Datastores and the files behind them."""
 
     def __init__(self, store: Store, workspace: Workspace, root: Path) -> None:
+        self._store = store
         self._workspace = workspace
         self.root = root
         kept = store.get("secrets", "storage")
@@ -56,18 +61,82 @@ class Storage:
     async def list_datastores(self, call: Call) -> web.Response:
         """`GET datastores[?isDefault=true]`."""
         items = [self._datastore(name) for name in _DATASTORES]
+        items += [self._describe(item) for item in self._store.all(_KIND)]
         if call.query.get("isdefault", "").lower() == "true":
             items = [item for item in items if item["properties"]["isDefault"]]
-        return page(call, self._workspace.base_url, items)
+        return page(call, self._workspace.base_url, items, dict)
 
     async def list_secrets(self, call: Call) -> web.Response:
         """`POST datastores/{name}/listSecrets`: a SAS, which is what an expirable secret is."""
         self._datastore(call.names["name"])
+        kept = self._store.get(_KIND, call.names["name"])
+        if kept is not None:
+            return answer(kept["secrets"])
         hours = call.body.get("expireAfterHours") or 1
         return answer({"secretsType": "Sas", "sasToken": self.sas("*", hours * _HOUR)})
 
+    async def put_datastore(self, call: Call) -> web.Response:
+        """Keep a datastore of the blob kind; its container is one of this account."""
+        name = call.names["name"].lower()
+        check_asset("Datastore name", name)
+        given = section(call.body, "properties")
+        kind = given.get("datastoreType")
+        if kind != "AzureBlob":
+            raise ArmError(501, "NotImplemented", f"datastoreType {kind!r} is not emulated")
+        if name in _DATASTORES:
+            raise user_error(f"Datastore {name} is the workspace's own and cannot be changed")
+        container = given.get("containerName")
+        if not isinstance(container, str) or not container:
+            raise user_error("containerName is missing")
+        self.file(container, "").mkdir(parents=True, exist_ok=True)
+        old = self._store.get(_KIND, name)
+        credentials = section(given, "credentials")
+        kept = {
+            "name": name,
+            "created": self._workspace.now() if old is None else old["created"],
+            "modified": self._workspace.now(),
+            "secrets": credentials.get("secrets") or {"secretsType": "None"},
+            "properties": {
+                **given,
+                "credentials": {"credentialsType": credentials.get("credentialsType", "None")},
+                "tags": section(given, "tags"),
+                "properties": section(given, "properties"),
+                "isDefault": False,
+            },
+        }
+        self._store.put(_KIND, name, kept)
+        return answer(self._describe(kept), status=HTTPStatus.CREATED if old is None else 200)
+
+    async def delete_datastore(self, call: Call) -> web.Response:
+        """Forget a datastore; what it held stays in its container."""
+        name = call.names["name"].lower()
+        if name in _DATASTORES:
+            raise user_error(f"Datastore {name} is the workspace's own and cannot be deleted")
+        if self._store.get(_KIND, name) is None:
+            return nothing()
+        self._store.delete(_KIND, name)
+        return web.Response()
+
+    def _describe(self, kept: Json) -> Json:
+        return {
+            "id": f"{self._workspace.id}/datastores/{kept['name']}",
+            "name": kept["name"],
+            "type": f"{TYPE}/datastores",
+            "properties": kept["properties"],
+            "systemData": system_data(kept),
+        }
+
+    def _container_of_datastore(self, name: str) -> str | None:
+        if name.lower() in _DATASTORES:
+            return _DATASTORES[name.lower()]
+        kept = self._store.get(_KIND, name)
+        return None if kept is None else str(kept["properties"]["containerName"])
+
     def _datastore(self, name: str) -> Json:
         name = name.lower()
+        kept = self._store.get(_KIND, name)
+        if kept is not None:
+            return self._describe(kept)
         if name not in _DATASTORES:
             raise not_found(f"Could not find datastore: {name}")
         host = self._workspace.base_url.removeprefix("https://")
@@ -94,7 +163,7 @@ class Storage:
 
     def pending_upload(self, container: str) -> Json:
         """Give a container of its own to upload to, and the SAS for it."""
-        url = f"{self._workspace.base_url}/{ACCOUNT}/{container}"
+        url = self.url(container)
         account = f"{self._workspace.group_id}/providers/Microsoft.Storage/storageAccounts"
         return {
             "pendingUploadId": None,
@@ -120,19 +189,28 @@ class Storage:
             f"/workspaces/{ours.name}/datastores/{found['store']}/paths/{found['path']}"
         )
 
+    def url(self, container: str, path: str = "") -> str:
+        """Give the address of what is stored, or of a container."""
+        # A client takes the first part of the path for a registry's container.
+        account = "" if container.startswith(REGISTRY) else f"/{ACCOUNT}"
+        return f"{self._workspace.base_url}{account}/{container}/{path}".rstrip("/")
+
+    def container_of(self, uri: str) -> str:
+        """Give the container that an address of ours lies in."""
+        return _path(uri).partition("/")[0]
+
     def path_of(self, uri: str) -> Path | None:
         """Give the file or folder an asset's URI means, or None when it is not kept here."""
         found = _LONG_URI.fullmatch(uri) or _SHORT_URI.fullmatch(uri)
         if found is not None:
-            container = _DATASTORES.get(found["store"].lower())
+            container = self._container_of_datastore(found["store"])
             path = found["path"]
         else:
             parts = urlsplit(uri)
-            prefix = f"/{ACCOUNT}/"
             # The port may have been another one when the asset was made.
-            if parts.hostname != "localhost" or not parts.path.startswith(prefix):
+            if parts.hostname != "localhost" or not _IN_ACCOUNT.match(parts.path):
                 return None
-            container, _, path = unquote(parts.path).removeprefix(prefix).partition("/")
+            container, _, path = _path(uri).partition("/")
         if container is None:
             return None
         place = self.file(container, path)
@@ -169,6 +247,12 @@ class Storage:
 
     def _signature(self, container: str, expiry: str) -> str:
         return hmac.digest(self._key, f"{container}|{expiry}".encode(), hashlib.sha256).hex()
+
+
+def _path(uri: str) -> str:
+    """Give container and name of an address of ours."""
+    path = unquote(urlsplit(uri).path).removeprefix("/")
+    return path.removeprefix(f"{ACCOUNT}/")
 
 
 def _iso_now() -> str:

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ CREATE TABLE IF NOT EXISTS documents (
 CREATE TABLE IF NOT EXISTS counter (last INTEGER NOT NULL);
 INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter);
 """
+# Set while a request is answered from an older state.
+_PAST: ContextVar[sqlite3.Connection | None] = ContextVar("past", default=None)
 # Sorts after every name: names are ASCII, and "/" separates the parts of a key.
 _AFTER_ANY_NAME = "\uffff"
 
@@ -70,7 +73,7 @@ class Store:
 
     def get(self, kind: str, key: str) -> Json | None:
         """Give a fresh copy of the document, or None."""
-        found = self._database.execute(
+        found = self._reader.execute(
             "SELECT body FROM documents WHERE kind = ? AND key = ?", (kind, key.lower())
         ).fetchone()
         return None if found is None else json.loads(found[0])
@@ -85,7 +88,7 @@ class Store:
     def all(self, kind: str, within: str = "") -> list[Json]:
         """Give the documents whose key starts with `within/`, oldest first."""
         low = f"{within.lower()}/" if within else ""
-        rows = self._database.execute(
+        rows = self._reader.execute(
             "SELECT body FROM documents WHERE kind = ? AND key >= ? AND key < ? ORDER BY seq",
             (kind, low, low + _AFTER_ANY_NAME),
         )
@@ -94,7 +97,26 @@ class Store:
     def count(self, kind: str) -> int:
         """Count the documents of a kind."""
         query = "SELECT count(*) FROM documents WHERE kind = ?"
-        return int(self._database.execute(query, (kind,)).fetchone()[0])
+        return int(self._reader.execute(query, (kind,)).fetchone()[0])
+
+    def copy(self) -> sqlite3.Connection:
+        """Give a copy of everything as it is now."""
+        copied = sqlite3.connect(":memory:")
+        self._database.backup(copied)
+        return copied
+
+    @contextmanager
+    def looking_at(self, past: sqlite3.Connection) -> Iterator[None]:
+        """Read from a copy in this task; what is written goes where it always goes."""
+        token = _PAST.set(past)
+        try:
+            yield
+        finally:
+            _PAST.reset(token)
+
+    @property
+    def _reader(self) -> sqlite3.Connection:
+        return _PAST.get() or self._database
 
     def _next(self) -> int:
         row = self._database.execute("UPDATE counter SET last = last + 1 RETURNING last").fetchone()

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +17,8 @@ type Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 PAGE = 100
 TEMPLATE: web.RequestKey[str] = web.RequestKey("template", str)
+# The keys of the request's body, for the log of requests.
+SHAPE: web.RequestKey[list[str]] = web.RequestKey("shape", list)
 # Set by a fault: the long operation this request starts shall end with this error.
 DOOM: web.RequestKey[Json] = web.RequestKey("doom", dict)
 
@@ -77,6 +79,11 @@ class Router:
         route = Route(method=method, template=template, pattern=pattern, handler=handler)
         self._routes.setdefault(path.count("/"), []).append(route)
 
+    def list_all(self) -> list[str]:
+        """Give every method and path that is served."""
+        found = [route for routes in self._routes.values() for route in routes]
+        return sorted(f"{route.method} {route.template}" for route in found)
+
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
         """Give the route and the names in the path; 405 where only the method is wrong."""
         path = path.rstrip("/")
@@ -106,8 +113,17 @@ async def read(request: web.Request, names: Mapping[str, str]) -> Call:
             raise user_error(f"The request body is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise user_error("The request body must be a JSON object")
+    request[SHAPE] = sorted(_keys(body, ""))
     query = {key.lower(): value for key, value in request.query.items()}
     return Call(request=request, names=names, query=query, body=body)
+
+
+def _keys(value: object, above: str) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _keys(inner, f"{above}.{key}" if above else key)
+    elif above:
+        yield above
 
 
 def answer(
@@ -122,14 +138,16 @@ def nothing() -> web.Response:
     return web.Response(status=HTTPStatus.NO_CONTENT)
 
 
-def page(call: Call, base_url: str, items: list[Json]) -> web.Response:
-    """Answer one page of a list.
+def page[T](
+    call: Call, base_url: str, items: Sequence[T], describe: Callable[[T], Json]
+) -> web.Response:
+    """Answer one page of a list; only what stands on it is described.
 
     The SDK sends only the query of `nextLink`, so the filters must stand in it.
     """
     skip = _count(call, "$skip", 0)
     size = min(_count(call, "$top", PAGE), PAGE)
-    body: Json = {"value": items[skip : skip + size]}
+    body: Json = {"value": [describe(item) for item in items[skip : skip + size]]}
     if skip + size < len(items):
         query = dict(call.request.query)
         query["$skip"] = str(skip + size)

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from local.azure_ml.clock import Clock
 from local.azure_ml.errors import user_error
 from local.azure_ml.store import Json
 
@@ -30,6 +30,11 @@ class Workspace:
     location: str
     guid: str
     base_url: str  # https://localhost:PORT
+    clock: Clock
+
+    def now(self) -> str:
+        """Give a time stamp as the service writes it."""
+        return self.clock.stamp()
 
     @property
     def group_id(self) -> str:
@@ -103,11 +108,6 @@ def check_asset(what: str, name: str) -> None:
             f"{what} {name!r} is not valid (up to 255 letters, digits, dashes, underscores and"
             " dots, starting with a letter or digit)"
         )
-
-
-def now() -> str:
-    """Give a time stamp as the service writes it: with seven fractional digits."""
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}0+00:00"
 
 
 def system_data(document: Json) -> Json:

@@ -13,6 +13,8 @@ from typing import Any
 from aiohttp import web
 
 from local.azure_ml.__main__ import arguments, run
+from local.azure_ml.metrics.sampler import Instance
+from local.azure_ml.scoring.counters import Outcome
 from local.azure_ml.scoring.pool import ServerSpec, StartCode, StartFailed
 from local.azure_ml.server import Emulator, Settings
 from local.azure_ml.web import answer
@@ -21,6 +23,16 @@ from local.azure_ml.web import answer
 class FakePool:
     def __init__(self, folder: Path) -> None:
         self._record = folder / "pool.jsonl"
+        self._up: dict[tuple[str, str], ServerSpec] = {}
+
+    def instances(self) -> list[Instance]:
+        return [
+            Instance(
+                endpoint=spec.endpoint, deployment=spec.deployment, name=f"i-{number}", group=None
+            )
+            for spec in self._up.values()
+            for number in range(spec.instances)
+        ]
 
     def _write(self, **entry: object) -> None:
         with self._record.open("a") as file:
@@ -41,8 +53,10 @@ class FakePool:
             await asyncio.sleep(0.02)
         if "FAIL" in spec.environment_variables:
             raise StartFailed(StartCode.RESOURCE_NOT_READY, spec.environment_variables["FAIL"])
+        self._up[spec.key] = spec
 
     async def stop(self, endpoint: str, deployment: str) -> None:
+        self._up.pop((endpoint.lower(), deployment.lower()), None)
         self._write(act="stop", deployment=f"{endpoint}/{deployment}")
 
     async def close(self) -> None:
@@ -53,8 +67,9 @@ class FakePool:
 
 
 class FakeFront:
-    def __init__(self, lookup: Any) -> None:
+    def __init__(self, lookup: Any, observe: Any) -> None:
         self._lookup = lookup
+        self._observe = observe
 
     async def handle(self, request: web.Request, endpoint: str) -> web.Response:
         view = self._lookup(endpoint)
@@ -62,6 +77,10 @@ class FakeFront:
             return answer({}, status=404)
         if not view.accepts(request.headers.get("Authorization")):
             return answer({}, status=401)
+        # What the real front would have measured, told by the test: `served` is a list of outcomes.
+        asked = json.loads(await request.read() or b"{}")
+        for name, outcome in asked.get("served", []):
+            self._observe(view.name, name, Outcome(**outcome))
         return answer({"traffic": view.traffic, "mirror": view.mirror})
 
     def counters(self) -> dict[str, Any]:

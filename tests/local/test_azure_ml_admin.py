@@ -130,7 +130,7 @@ def test_faults_that_make_no_sense_are_refused(aml: Lab, fault: dict[str, Any]) 
 
 def test_pace_is_set_by_name_and_by_single_durations(aml: Lab) -> None:
     real = aml.admin("PUT", "pace", {"pace": "realistic"})
-    assert real == {"endpoint": 90, "traffic": 20, "deployment": 570, "delete": 20}
+    assert real == {"endpoint": 90, "traffic": 20, "deployment": 570, "delete": 20, "metrics": 180}
     mixed = aml.admin("PUT", "pace", {"pace": "demo", "traffic": 0.5})
     assert (mixed["endpoint"], mixed["traffic"]) == (1, 0.5)
     aml.admin("PUT", "pace", {"pace": "instant"})

@@ -231,6 +231,12 @@ def test_no_code_model_and_script_serve_side_by_side(
         "blue": {"200": 1},
         "green": {"200": 1},
     }
+    split = "metricnames=RequestsPerMinute&$filter=deployment%20eq%20'*'"
+    metrics = f"onlineEndpoints/fraud/providers/microsoft.insights/metrics?{split}"
+    assert {
+        one["metadatavalues"][0]["value"]: [p["average"] for p in one["data"] if "average" in p]
+        for one in aml.arm("GET", metrics).json["value"][0]["timeseries"]
+    } == {"blue": [1.0], "green": [1.0]}
     client.online_deployments.begin_delete("green", "fraud").result()
     assert [item.name for item in client.online_deployments.list("fraud")] == ["blue"]
     aml.succeed(aml.arm("DELETE", "onlineEndpoints/fraud"))

@@ -157,7 +157,7 @@ def test_a_container_that_refuses_is_passed_over_for_one_that_answers(world: Wor
 
 def test_requests_are_shared_by_weight(world: World) -> None:
     world.route("fraud", blue=90, green=10)
-    sent, share = 400, 0.10
+    sent, share = 2_000, 0.10
 
     async def story() -> Counter[str]:
         both = ROW | MLFLOW_ROW

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from local.azure_ml.scoring.pool import ServerPool, StartCode, StartFailed
+from local.azure_ml.scoring.spec import Probe
 from tests.local.scoring_world import (
     REPOSITORY,
     SCORING_PYTHON,
@@ -127,11 +128,11 @@ def test_a_deployment_is_replaced_under_load_without_a_lost_request(world: World
     async def story() -> None:
         stop = asyncio.Event()
         await world.pool.start(world.spec("roll", "blue", LABEL="old"))
-        callers = [asyncio.create_task(call(stop)) for _ in range(4)]
-        await until(lambda: len(replies) > 20)
+        callers = [asyncio.create_task(call(stop)) for _ in range(8)]
+        await until(lambda: len(replies) > 100)
         await world.pool.start(world.spec("roll", "blue", LABEL="new"))
         served = len(replies)
-        await until(lambda: len(replies) > served + 20)
+        await until(lambda: len(replies) > served + 100)
         stop.set()
         await asyncio.gather(*callers)
         await world.pool.stop("roll", "blue")
@@ -186,8 +187,8 @@ def test_a_dead_instance_is_restarted_while_the_other_takes_its_requests(
         lost = asyncio.create_task(world.score("crash", held))
         await until((tmp_path / "began").exists)
         busy = next(item for item in deployment.containers if item.active > 0)
-        assert busy._process is not None
-        os.killpg(busy._process.pid, signal.SIGKILL)
+        assert busy.group is not None
+        os.killpg(busy.group, signal.SIGKILL)
         replies = [await world.score("crash", ROW) for _ in range(10)]
         await until(lambda: len(deployment.containers) == 2)
         replies += await asyncio.gather(*(world.score("crash", ROW) for _ in range(8)))
@@ -200,6 +201,37 @@ def test_a_dead_instance_is_restarted_while_the_other_takes_its_requests(
     assert {reply.status for reply in replies} == {200}
     assert len({reply.json["pid"] for reply in replies}) == 2
     assert "(exit code -9); restart 1 of 5" in world.log("crash", "blue")
+
+
+def test_an_instance_whose_probe_fails_too_often_is_started_again(
+    world: World, tmp_path: Path
+) -> None:
+    probe = Probe(initial_delay=0.0, period=0.1, timeout=0.5, failures=3)
+    spec = replace(world.spec("ill", "blue"), liveness=probe)
+    world.route("ill", blue=100)
+    held = {"hold": [str(tmp_path / "began"), str(tmp_path / "never")], **ROW}
+
+    async def story() -> tuple[int, list[int]]:
+        await world.pool.start(spec)
+        deployment = world.pool.find("ill", "blue")
+        assert deployment is not None
+        first = deployment.containers[0].group
+        # One worker answers one request at a time: while it holds this one, no probe is answered.
+        lost = (await world.score("ill", held)).status
+        await until(lambda: bool(deployment.containers))
+        after = [(await world.score("ill", ROW)).status for _ in range(3)]
+        assert deployment.containers[0].group != first
+        await world.pool.stop("ill", "blue")
+        return lost, after
+
+    assert world.run(story()) == (502, [200, 200, 200])
+    assert "Liveness probe failed 3 times in a row" in world.log("ill", "blue")
+
+
+def test_a_start_is_given_up_when_the_readiness_probe_has_failed_too_often(world: World) -> None:
+    probe = Probe(initial_delay=0.0, period=0.1, timeout=0.1, failures=1)
+    with pytest.raises(StartFailed, match=r"no answer within 0\.1 s"):
+        world.run(world.pool.start(replace(world.spec("late", "blue"), readiness=probe)))
 
 
 def test_closing_during_a_start_leaves_no_server(tmp_path: Path, world: World) -> None:

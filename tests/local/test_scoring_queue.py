@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +11,9 @@ from local.azure_ml.scoring.container import Container, Launch
 from local.azure_ml.scoring.counters import KEPT_MINUTES, LATENCIES_KEPT, Counters, Outcome
 from local.azure_ml.scoring.deployment import Deployment, NoContainer, TooManyPending
 from local.azure_ml.scoring.spec import ServerSpec
+
+if TYPE_CHECKING:
+    from local.azure_ml.scoring.slot import Slot
 
 
 def a_spec(*, instances: int = 1, max_concurrent: int = 1) -> ServerSpec:
@@ -50,7 +53,7 @@ class Caller:
     def __init__(self, deployment: Deployment) -> None:
         self._finish = asyncio.Event()
         self._got = asyncio.Event()
-        self.container: Container | None = None
+        self.container: Slot | None = None
         self.task = asyncio.create_task(self._call(deployment))
 
     async def _call(self, deployment: Deployment) -> None:

@@ -7,12 +7,13 @@ import signal
 import socket
 from asyncio.subprocess import Process
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
-from local.azure_ml.scoring.spec import StartCode, StartFailed
+from local.azure_ml.scoring.slot import Slot
+from local.azure_ml.scoring.spec import Probe, StartCode, StartFailed
 
 _RUNNER = Path(__file__).with_name("runner.py")
 _GRACE = 10.0  # seconds a server gets to end by itself; it was drained before, so it has no work
@@ -27,43 +28,21 @@ class Launch:
     environment: Mapping[str, str]
     log: Path
     start_deadline: float  # seconds
+    liveness: Probe = field(default_factory=Probe)
 
 
-class Container:
+class Container(Slot):
     """A scoring server that can be started again after it died."""
 
     def __init__(self, launch: Launch) -> None:
+        super().__init__(launch.log.stem)
         self._launch = launch
         self._process: Process | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._active = 0
-        self.url = ""
 
     @property
-    def active(self) -> int:
-        """How many requests it is working on."""
-        return self._active
-
-    @property
-    def name(self) -> str:
-        """What it is called in logs."""
-        return self._launch.log.stem
-
-    def begin(self) -> None:
-        """Count a request in."""
-        self._active += 1
-        self._idle.clear()
-
-    def end(self) -> None:
-        """Count a request out."""
-        self._active -= 1
-        if self._active == 0:
-            self._idle.set()
-
-    async def idle(self) -> None:
-        """Wait until it works on nothing."""
-        await self._idle.wait()
+    def group(self) -> int | None:
+        """The group of its processes, while it has any."""
+        return None if self._process is None else self._process.pid
 
     def note(self, text: str) -> None:
         """Add a line to its log."""
@@ -133,11 +112,40 @@ class Container:
         except aiohttp.ClientError:
             return False
 
-    async def ended(self) -> int:
-        """Wait until the process is gone and give its exit code."""
-        if self._process is None:
-            return 0
-        return await self._process.wait()
+    async def ended_or_ill(self, session: aiohttp.ClientSession) -> tuple[int, str]:
+        """Wait until the process is gone; end it when its liveness probe fails too often.
+
+        Gives the exit code, and what is to be said of the probe.
+        """
+        process = self._process
+        if process is None:
+            return 0, ""
+        ended = asyncio.create_task(process.wait())
+        ill = asyncio.create_task(self._until_ill(session))
+        try:
+            await asyncio.wait({ended, ill}, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                count = self._launch.liveness.failures
+                return await ended, f"Liveness probe failed {count} times in a row"
+            return ended.result(), ""
+        finally:
+            ended.cancel()
+            ill.cancel()
+
+    async def _until_ill(self, session: aiohttp.ClientSession) -> None:
+        probe = self._launch.liveness
+        await asyncio.sleep(probe.initial_delay)
+        failed = 0
+        while failed < probe.failures:
+            await asyncio.sleep(probe.period)
+            try:
+                async with asyncio.timeout(probe.timeout):
+                    is_well = await self._probe(session)
+            except TimeoutError:
+                is_well = False
+            failed = 0 if is_well else failed + 1
 
     async def stop(self) -> None:
         """End it and everything it started."""

@@ -43,6 +43,7 @@ class Outcome:
     model_status: int | None  # None when no container answered
     latency: float  # milliseconds
     mirrored: bool = False
+    size: int = 0  # bytes in and out
 
 
 @dataclass(slots=True)

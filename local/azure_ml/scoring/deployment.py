@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
-from local.azure_ml.scoring.container import Container
+from local.azure_ml.scoring.slot import Slot
 from local.azure_ml.scoring.spec import ServerSpec
 
 
@@ -23,14 +23,14 @@ class Deployment:
 
     def __init__(self, spec: ServerSpec) -> None:
         self.spec = spec
-        self._containers: list[Container] = []
-        self._waiting: deque[asyncio.Future[Container]] = deque()
+        self._containers: list[Slot] = []
+        self._waiting: deque[asyncio.Future[Slot]] = deque()
         self._pending = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
     @property
-    def containers(self) -> tuple[Container, ...]:
+    def containers(self) -> tuple[Slot, ...]:
         """The containers that take requests now."""
         return tuple(self._containers)
 
@@ -49,7 +49,7 @@ class Deployment:
                 self._idle.set()
 
     @asynccontextmanager
-    async def container(self) -> AsyncIterator[Container]:
+    async def container(self) -> AsyncIterator[Slot]:
         """Lend a container with room for one more request; NoContainer when none is up."""
         container = self._free()
         if container is not None:
@@ -62,10 +62,10 @@ class Deployment:
             container.end()
             self._serve_waiting()
 
-    async def _wait(self) -> Container:
+    async def _wait(self) -> Slot:
         if not self._containers:
             raise NoContainer
-        turn: asyncio.Future[Container] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
             return await turn
@@ -78,7 +78,7 @@ class Deployment:
                 self._waiting.remove(turn)
             raise
 
-    def _free(self) -> Container | None:
+    def _free(self) -> Slot | None:
         room = [item for item in self._containers if item.active < self.spec.max_concurrent]
         return min(room, key=lambda item: item.active, default=None)
 
@@ -89,12 +89,12 @@ class Deployment:
                 container.begin()
                 turn.set_result(container)
 
-    def add(self, container: Container) -> None:
+    def add(self, container: Slot) -> None:
         """Let a container take requests."""
         self._containers.append(container)
         self._serve_waiting()
 
-    def lose(self, container: Container) -> None:
+    def lose(self, container: Slot) -> None:
         """Send nothing more to a container that died."""
         if container in self._containers:
             self._containers.remove(container)
@@ -104,7 +104,7 @@ class Deployment:
                 if not turn.done():
                     turn.set_exception(NoContainer())
 
-    def switch(self, spec: ServerSpec, containers: list[Container]) -> None:
+    def switch(self, spec: ServerSpec, containers: Sequence[Slot]) -> None:
         """Let other containers take over: every request from now on, and those still queued."""
         self.spec = spec
         self._containers = list(containers)

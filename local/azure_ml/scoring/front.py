@@ -11,15 +11,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Protocol
 
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
-from local.azure_ml.scoring.container import Container
 from local.azure_ml.scoring.counters import UNROUTED, Counters, DeploymentCount, Outcome
 from local.azure_ml.scoring.deployment import Deployment, NoContainer, TooManyPending
-from local.azure_ml.scoring.pool import ServerPool
+from local.azure_ml.scoring.slot import Slot
 
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 _REASON = "ms-azureml-model-error-reason"
@@ -67,20 +67,33 @@ class _Answer:
     model_status: int | None = None
 
 
+class Servers(Protocol):
+    """Where deployments are found, and how their servers are reached."""
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The connections to all servers."""
+
+    def find(self, endpoint: str, deployment: str) -> Deployment | None:
+        """Give the deployment that takes requests under this name, if there is one."""
+
+
 class DataPlane:
     """Serves the scoring addresses of all endpoints."""
 
     def __init__(
         self,
-        pool: ServerPool,
+        pool: Servers,
         lookup: Callable[[str], EndpointView | None],
         *,
+        observe: Callable[[str, str, Outcome], None] | None = None,
         chance: random.Random | None = None,  # seeded by tests
     ) -> None:
         self._pool = pool
         self._lookup = lookup
         self._chance = chance or random.Random()  # noqa: S311 - a share of traffic, not a secret
         self._counters = Counters()
+        self._observe = observe
         self._mirrored: set[asyncio.Task[None]] = set()
 
     def counters(self) -> dict[str, dict[str, DeploymentCount]]:
@@ -109,7 +122,7 @@ class DataPlane:
             self._mirror(view, call)
         answer = await self._forward(deployment, call)
         spec = deployment.spec
-        self._count(endpoint, spec.deployment, answer, began)
+        self._count(endpoint, spec.deployment, answer, began, asked=len(call.body))
         answer.headers[DEPLOYMENT_HEADER] = spec.deployment
         answer.headers.setdefault("x-request-id", request_id)
         return _respond(answer)
@@ -135,7 +148,8 @@ class DataPlane:
     async def _send_copy(self, endpoint: str, deployment: Deployment, call: _Call) -> None:
         began = time.perf_counter()
         answer = await self._forward(deployment, call)
-        self._count(endpoint, deployment.spec.deployment, answer, began, mirrored=True)
+        name = deployment.spec.deployment
+        self._count(endpoint, name, answer, began, asked=len(call.body), mirrored=True)
 
     async def _forward(self, deployment: Deployment, call: _Call) -> _Answer:
         try:
@@ -162,7 +176,7 @@ class DataPlane:
                     # It never had the request. It is dead, and so it leaves the list: this ends.
                     deployment.lose(container)
 
-    async def _send(self, container: Container, call: _Call) -> _Answer:
+    async def _send(self, container: Slot, call: _Call) -> _Answer:
         began = time.perf_counter()
         url = container.url + call.path
         async with self._pool.session.request(
@@ -198,6 +212,7 @@ class DataPlane:
         answer: _Answer,
         began: float,
         *,
+        asked: int = 0,
         mirrored: bool = False,
     ) -> None:
         outcome = Outcome(
@@ -205,8 +220,11 @@ class DataPlane:
             model_status=answer.model_status,
             latency=(time.perf_counter() - began) * 1000,
             mirrored=mirrored,
+            size=asked + len(answer.body),
         )
         self._counters.record(endpoint, deployment, outcome)
+        if self._observe is not None:
+            self._observe(endpoint, deployment, outcome)
 
 
 def _explain(name: str | None, named: str | None) -> tuple[HTTPStatus, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
+from local.azure_ml.metrics.sampler import Instance
 from local.azure_ml.scoring import image, layout, log
 from local.azure_ml.scoring.container import Container, Launch
 from local.azure_ml.scoring.deployment import Deployment
@@ -37,7 +38,7 @@ class ServerPool:
         *,
         root: Path,
         python: Path,
-        start_deadline: float = 120.0,
+        start_deadline: float = 600.0,  # above it, whatever the readiness probe allows
         max_restarts: int = 5,
     ) -> None:
         self._root = root.absolute()
@@ -68,6 +69,19 @@ class ServerPool:
     def find(self, endpoint: str, deployment: str) -> Deployment | None:
         """Give the deployment that takes requests under this name, if there is one."""
         return self._deployments.get(deployment_key(endpoint, deployment))
+
+    def instances(self) -> list[Instance]:
+        """Give what is up."""
+        return [
+            Instance(
+                endpoint=deployment.spec.endpoint,
+                deployment=deployment.spec.deployment,
+                name=container.name,
+                group=container.group,
+            )
+            for deployment in self._deployments.values()
+            for container in deployment.containers
+        ]
 
     async def start(self, spec: ServerSpec) -> None:
         """Bring a deployment up or replace it; StartFailed leaves the one that ran."""
@@ -145,7 +159,7 @@ class ServerPool:
         variables = await asyncio.to_thread(layout.lay_out, generation, spec)
         generation.event("Downloaded", "Models are downloaded successfully")
         containers = [
-            Container(self._launch(generation, variables, number))
+            Container(self._launch(generation, variables, number, spec))
             for number in range(spec.instances)
         ]
         try:
@@ -191,7 +205,9 @@ class ServerPool:
             self._installed = json.loads(output)
         return self._installed
 
-    def _launch(self, generation: Generation, variables: dict[str, str], number: int) -> Launch:
+    def _launch(
+        self, generation: Generation, variables: dict[str, str], number: int, spec: ServerSpec
+    ) -> Launch:
         name = f"inference-server-{number}"
         environment = layout.container_environment(
             variables, python=self._python, home=generation.files / "home" / name
@@ -201,7 +217,8 @@ class ServerPool:
             folder=Path(variables["AML_APP_ROOT"]),
             environment=environment,
             log=generation.log(f"{name}.log"),
-            start_deadline=self._start_deadline,
+            start_deadline=min(self._start_deadline, spec.readiness.patience),
+            liveness=spec.liveness,
         )
 
     async def _watch(
@@ -209,7 +226,10 @@ class ServerPool:
     ) -> None:
         """Start a container again each time it dies, more slowly every time, up to the limit."""
         for restart in range(1, self._max_restarts + 1):
-            code = await container.ended()
+            code, complaint = await container.ended_or_ill(self.session)
+            if complaint:
+                generation.event("Unhealthy", complaint, kind="Warning")
+                container.note(f"--- {complaint}")
             deployment.lose(container)
             text = f"container {container.name} ended (exit code {code})"
             generation.event("BackOff", f"{text}; restart {restart}", kind="Warning")
@@ -222,7 +242,7 @@ class ServerPool:
                 container.note(f"--- restart {restart}: {error}")
             else:
                 deployment.add(container)
-        code = await container.ended()
+        code, _ = await container.ended_or_ill(self.session)
         deployment.lose(container)
         await container.stop()
         generation.event("CrashLoopBackOff", f"{container.name} is given up", kind="Warning")

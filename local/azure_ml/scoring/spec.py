@@ -24,6 +24,21 @@ class StartFailed(Exception):  # noqa: N818 - the name is the outcome, as Azure 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """How a container is asked whether it is well; lengths in seconds, as Azure ML's defaults."""
+
+    initial_delay: float = 10.0
+    period: float = 10.0
+    timeout: float = 2.0
+    failures: int = 30  # in a row, until it counts as ill
+
+    @property
+    def patience(self) -> float:
+        """How long it may stay silent after its start."""
+        return self.initial_delay + self.period * self.failures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSpec:
     """One deployment as the control plane wants it to run."""
 
@@ -40,6 +55,8 @@ class ServerSpec:
     instances: int
     request_timeout: float  # seconds, queueing included
     max_concurrent: int  # requests at once per instance
+    liveness: Probe = Probe()
+    readiness: Probe = Probe()
 
     @property
     def key(self) -> tuple[str, str]:

@@ -1,0 +1,1 @@
+"""Azure Monitor's metrics of the emulator, computed from the requests that really passed."""
