@@ -213,36 +213,33 @@ def _refuse_names(policy: Policy) -> list[Wrong]:
     ]
 
 
-def not_carried_out(policy: Policy) -> tuple[str, ...]:
+def not_carried_out(policy: Policy) -> tuple[tuple[str | int, ...], ...]:
     """Return the ways to what a policy may say, and this version of the app does not do yet.
 
     The one place that knows; it shrinks to nothing as the rollout learns.
     """
-    found = [
-        key
-        for key, is_used in (
-            ("strategy.mirror", find_mirror(policy.strategy) is not None),
-            ("approval", policy.approval is not None),
-            ("on_failure", policy.on_failure != "roll_back"),
-            ("keep", policy.keep is not None),
-            ("keep_failed", policy.keep_failed > timedelta(0)),
-            ("windows", policy.windows is not None),
-            ("announce", bool(policy.announce)),
-        )
-        if is_used
-    ]
+    uses = {
+        ("strategy", "mirror"): find_mirror(policy.strategy) is not None,
+        ("approval",): policy.approval is not None,
+        ("on_failure",): policy.on_failure != "roll_back",
+        ("keep",): policy.keep is not None,
+        ("keep_failed",): policy.keep_failed > timedelta(0),
+        ("windows",): policy.windows is not None,
+        ("announce",): bool(policy.announce),
+    }
+    found: list[tuple[str | int, ...]] = [way for way, is_used in uses.items() if is_used]
     for number, gate in enumerate(policy.gates):
-        found += [f"gates[{number}]{rest}" for rest in _gate_not_carried_out(gate)]
+        found += [("gates", number, *rest) for rest in _gate_not_carried_out(gate)]
     return tuple(found)
 
 
-def _gate_not_carried_out(gate: AnyGate) -> list[str]:
+def _gate_not_carried_out(gate: AnyGate) -> list[tuple[str, ...]]:
     if not isinstance(gate, Probe):
-        return [".kind"]
-    usual = type(gate).model_fields["error_budget"].default
-    found = [".dry_run"] if gate.dry_run else []
-    found += [".error_budget"] if gate.error_budget != usual else []
-    found += [".requests"] if gate.requests is not None else []
-    if gate.expect.answer_schema is not None:
-        found.append(".expect.schema")
-    return found
+        return [("kind",)]
+    uses = {
+        ("dry_run",): gate.dry_run,
+        ("error_budget",): gate.error_budget != type(gate).model_fields["error_budget"].default,
+        ("requests",): gate.requests is not None,
+        ("expect", "schema"): gate.expect.answer_schema is not None,
+    }
+    return [way for way, is_used in uses.items() if is_used]
