@@ -38,10 +38,13 @@ laws: .venv/ready ## the promises, over more stories than in `make test`
 e2e: setup ## the whole product, as child processes
 	@$(PY) -m pytest tests/e2e $(ARGS)
 
+schema: .venv/ready ## docs/policy.schema.json, from the models
+	@$(PY) -m rolloutctl schema > docs/policy.schema.json
+
 bench: setup ## the figures, as ratios to floors of the same run; ARGS="matching intake app"
 	@$(PY) -m bench $(ARGS)
 
 clean: ## what running left behind, and the environments
 	@rm -rf .venv .venv-scoring .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup run test check lint types laws e2e bench clean
+.PHONY: help setup run test check lint types laws e2e schema bench clean

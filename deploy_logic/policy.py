@@ -59,6 +59,7 @@ Rule = Annotated[
     VersionRule,
     BeforeValidator(_read_rule),
     PlainSerializer(print_version_rule),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]}),
 ]
 
 
@@ -94,7 +95,7 @@ class Selector(Part):
         max_length=255,
         description="the name of a model, or a pattern such as glob:fraud-* or regex:^fraud-.+$",
     )
-    version: Annotated[Rule, WithJsonSchema({"type": ["string", "integer", "object"]})] = Field(
+    version: Rule = Field(
         default=VersionRule(text="latest"),
         description="a version rule such as latest, 7 or '>= 3, < 10'",
     )
@@ -192,7 +193,9 @@ def _refuse_deadline(policy: Policy) -> list[Wrong]:
     if waits:
         parts += f", the approval to promote {print_duration(waits)}"
     expected = f"longer than {print_duration(bakes + waits)}: {parts}"
-    return [Wrong(path=("deadline",), given=print_duration(policy.deadline), expected=expected)]
+    is_written = "deadline" in policy.model_fields_set
+    given = "" if is_written else f"{print_duration(policy.deadline)}, where nothing is written"
+    return [Wrong(path=("deadline",), given=given, expected=expected)]
 
 
 def _refuse_bakes(policy: Policy) -> list[Wrong]:

@@ -24,7 +24,9 @@ _NEUTRAL: Mapping[Path, object] = {  # what every policy must have, for when it 
     ("select", "model"): "model",
     ("deploy", "endpoint"): "endpoint",
     ("deploy", "template"): "template.yml",
+    ("strategy",): {"kind": "all-at-once"},
 }
+_MOST_ATTEMPTS = 10  # each takes out what is wrong one level further up
 _OTHER_WORDS = {
     "extra_forbidden": "unknown key",
     "missing": "missing key",
@@ -52,28 +54,27 @@ def read_policy(file: str, document: Document) -> Found:
         return Found(complaints=(point(file, document.place, (), wrong),), policy=None)
     complaints: list[Complaint] = []
     removed: list[Path] = []
-    for repair in (_leave, _take_out, _replace):
+    for _ in range(_MOST_ATTEMPTS):
         try:
-            policy = Policy.model_validate(repair(value, removed))
+            policy = Policy.model_validate(_repair(value, removed) if removed else value)
         except ValidationError as error:
-            ways = [] if repair is _replace else removed
-            complaints += _explain_all(file, document.place, error, removed, ways)
+            complaints += _explain_all(file, document.place, error, removed)
         else:
-            whole = policy if repair is _leave else None
-            return Found(complaints=tuple(complaints), policy=whole)
+            return Found(complaints=tuple(complaints), policy=None if removed else policy)
     return Found(complaints=tuple(complaints), policy=None)
 
 
 def _explain_all(
-    file: str, place: Place, error: ValidationError, removed: list[Path], ways: list[Path]
+    file: str, place: Place, error: ValidationError, removed: list[Path]
 ) -> list[Complaint]:
-    """Return the complaints but for consequences of what was removed; add the ways to ways."""
+    """Return the complaints but for consequences of what is removed; add what to remove next."""
     found: list[tuple[Path, Complaint]] = []
     for one in _own_errors(error):
         way = _written_path(place, one["loc"])
         found += _explain(file, place, way, one)
     complaints = [one for way, one in found if not _is_consequence(way, removed)]
-    ways += [way for way, _ in found if way not in ways]
+    next_ones = [way[:-1] or way if way in removed else way for way, _ in found]
+    removed += [way for way in dict.fromkeys(next_ones) if way not in removed]
     return complaints
 
 
@@ -126,7 +127,9 @@ def _explain(
             return
         case "value_error" if isinstance(context["error"].__cause__, VersionRuleError):
             cause = context["error"].__cause__
-            wrongs = [Wrong(expected=cause.expected, offset=cause.position)]
+            key = getattr(cause, "key", "")  # of a long form: which of its keys
+            path = (key,) if key else ()
+            wrongs = [Wrong(path=path, expected=cause.expected, offset=cause.position)]
         case "too_long" | "string_too_long":
             wrongs = [Wrong(expected=f"{right}; at most {context['max_length']} of them")]
     for wrong in wrongs:
@@ -263,12 +266,23 @@ def _choose(kind: Any, part: str | int) -> Any:  # noqa: ANN401 - a type
     return next((one for one in get_args(_bare(kind)) if part in _tags(one)), None)
 
 
-def _leave(value: dict[str, Any], _: Sequence[Path]) -> dict[str, Any]:
-    return value
+def _repair(value: dict[str, Any], removed: Sequence[Path]) -> dict[str, Any]:
+    """Return the policy without its wrong parts, with neutral ones where some must be."""
+    repaired: dict[str, Any] = _take_out(value, removed)
+    for (name, *rest), neutral in _NEUTRAL.items():
+        if rest:
+            found = repaired.get(str(name))
+            others = found if isinstance(found, dict) else {}
+            repaired[str(name)] = {rest[0]: neutral, **others}
+        else:
+            repaired.setdefault(str(name), neutral)
+    if ("deadline",) in removed:
+        repaired["deadline"] = "365d"
+    return repaired
 
 
 def _take_out(value: Any, removed: Sequence[Path], way: Path = ()) -> Any:  # noqa: ANN401 - JSON
-    """Return the value without the keys that are wrong; of a list, a whole gate is replaced."""
+    """Return the value without the keys that are wrong; in the list of gates, one is replaced."""
     if isinstance(value, dict):
         return {
             key: _take_out(inner, removed, (*way, key))
@@ -285,23 +299,3 @@ def _take_out(value: Any, removed: Sequence[Path], way: Path = ()) -> Any:  # no
 
 def _is_item(way: Path, of: Path) -> bool:
     return way[:-1] == of and isinstance(way[-1], int) and of != ("gates",)
-
-
-def _replace(value: dict[str, Any], removed: list[Path]) -> dict[str, Any]:
-    """Return the policy with neutral parts in place of the wrong ones, and add the ways to them."""
-    for way in tuple(removed):
-        outer = way[: 2 if way[:1] in {("select",), ("deploy",), ("gates",)} else 1]
-        if outer not in removed:
-            removed.append(outer)
-    repaired = _take_out(value, removed)
-    for (name, *rest), neutral in _NEUTRAL.items():
-        if rest:
-            found = repaired.get(str(name))
-            others = found if isinstance(found, dict) else {}
-            repaired[str(name)] = {rest[0]: neutral, **others}
-        else:
-            repaired.setdefault(str(name), neutral)
-    repaired.setdefault("strategy", {"kind": "all-at-once"})
-    if ("deadline",) in removed:
-        repaired["deadline"] = "365d"
-    return cast("dict[str, Any]", repaired)

@@ -10,21 +10,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
 from deploy_logic.errors import Complaint, PolicyError
 from deploy_logic.policy import Policy, not_carried_out
 from deploy_logic.policy_complaint import point, print_path, read_policy
-from deploy_logic.policy_named import NamedFiles, find_root
+from deploy_logic.policy_named import NamedFiles, Texts, find_root
 from deploy_logic.policy_overlap import find_overlaps
 from deploy_logic.policy_part import Part, Wrong
-from deploy_logic.policy_place import Document, Place, Trouble
+from deploy_logic.policy_place import Document, Trouble
 from deploy_logic.policy_yaml import read_text
 
 _POLICY = re.compile(rb"^policy[ \t]*:", re.MULTILINE)
 _SECTIONS = frozenset({"policy", "select", "deploy", "strategy"})
-_NOWHERE = Place(line=1, column=1, text="nothing")
 
 
 class PolicyFiles(Part):
@@ -46,12 +46,23 @@ class PolicyFiles(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """An `az ml` YAML that a policy names, whether or not the policy is right."""
+
+    name: str  # as a path from the folder of the policies
+    path: Path
+    text: str
+    kind: Literal["deployment", "endpoint"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """The policies that can be used, and everything that is wrong with the others."""
 
     policies: tuple[PolicyFiles, ...]
     complaints: tuple[Complaint, ...]
     left_out: tuple[PolicyFiles, ...] = ()  # right, but the app does not carry all of it out
+    templates: tuple[Template, ...] = ()  # each once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +89,7 @@ def read_policies(folder: Path) -> Loaded:
     must not run without its approvals or gates.
     """
     if not folder.is_dir():
-        complaint = _about_file(folder.name, "no folder", "a folder of *.yaml policies")
+        complaint = _about_file(folder.name, "is not a folder", "a folder of *.yaml policies")
         return Loaded(policies=(), complaints=(complaint,))
     return _Folder(folder).load()
 
@@ -92,6 +103,7 @@ class _Folder:
         self._complaints: list[Complaint] = []
         self._read: list[_Read] = []
         self._names: dict[str, str] = {}
+        self._templates: dict[tuple[str, str], Template] = {}
 
     def load(self) -> Loaded:
         for path in sorted(self._folder.iterdir()):
@@ -113,6 +125,7 @@ class _Folder:
             policies=tuple(usable),
             complaints=tuple(dict.fromkeys(self._complaints)),
             left_out=tuple(left_out),
+            templates=tuple(self._templates.values()),
         )
 
     def _read_file(self, path: Path) -> None:
@@ -156,11 +169,22 @@ class _Folder:
             if isinstance(value, dict):
                 named = NamedFiles(file, document, self._folder, self._root)
                 texts = named.read()
+                self._keep_templates(document.value.get("deploy"), texts)
                 complaints += [*named.complaints, *self._take_name(file, document)]
                 if found.policy is not None and not complaints:
                     files = PolicyFiles(policy=found.policy, **texts)
                     self._read.append(_Read(file=file, document=document, files=files))
         self._complaints += complaints
+
+    def _keep_templates(self, deploy: object, texts: Texts) -> None:
+        written = deploy if isinstance(deploy, dict) else {}
+        kinds: tuple[Literal["deployment", "endpoint"], ...] = ("deployment", "endpoint")
+        found = (written.get("template"), written.get("endpoint_template"))
+        both = (texts["template"], texts["endpoint_template"])
+        for kind, name, text in zip(kinds, found, both, strict=True):
+            if isinstance(name, str) and text:
+                template = Template(name=name, path=self._folder / name, text=text, kind=kind)
+                self._templates.setdefault((name, kind), template)
 
     def _take_name(self, file: str, document: Document) -> list[Complaint]:
         name = document.value.get("policy")
@@ -218,7 +242,7 @@ def _refuse_nulls(file: str, document: Document, so_far: list[Complaint]) -> lis
     complained = {complaint.path for complaint in so_far}
     expected = "a value; without one, leave out the key"
     return [
-        point(file, document.place, path, Wrong(given="nothing", expected=expected))
+        point(file, document.place, path, Wrong(expected=expected))
         for path in document.nulls
         if print_path(path) not in complained
         and not ("equals" in path[:-1] and path[:1] == ("gates",))

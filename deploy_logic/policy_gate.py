@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     JsonValue,
     PlainSerializer,
@@ -154,9 +155,15 @@ class Expectation(Part):
     contains: str = Field(default="", description="a text that must stand in the answer")
 
 
+def _exactly_one(*keys: str) -> ConfigDict:
+    """Return what tells editors that one of the keys must be there, and no two."""
+    return ConfigDict(json_schema_extra={"oneOf": [{"required": [key]} for key in keys]})
+
+
 class Probe(AskingGate):
     """Call the candidate directly before it gets traffic."""
 
+    model_config = _exactly_one("request", "requests")
     kind: Literal["probe"]
     request: Annotated[str, _FILE] | None = Field(
         default=None, description="a file with the body of one request, such as requests/fraud.json"
@@ -242,6 +249,7 @@ Threshold = Annotated[
 class MetricGate(RepeatedGate):
     """Hold what Azure Monitor measured against a threshold."""
 
+    model_config = _exactly_one(*_THRESHOLDS)
     kind: Literal["metric"]
     metric: Metric = Field(description=list_words(get_args(Metric)))
     at_most: Threshold = Field(default=None, description="1% or 0.01; for a latency 500ms or 2s")
@@ -271,6 +279,7 @@ def _only_first(found: list[str]) -> list[Wrong]:
 class LogsGate(RepeatedGate):
     """Hold the number that a query of the logs gives against a threshold."""
 
+    model_config = _exactly_one(*_THRESHOLDS[:2])
     kind: Literal["logs"]
     query: Annotated[str, _FILE] = Field(description="a file with the query, as queries/fraud.kql")
     at_most: float | None = Field(

@@ -100,7 +100,7 @@ def _start(pattern: NamePattern) -> str:
     body = pattern.text.partition(":")[2]
     if pattern.kind is PatternKind.GLOB:
         return _WILDCARD.split(body, maxsplit=1)[0]
-    if not body.startswith("^") or "|" in body or "(?" in body:
+    if not body.startswith("^") or "(?" in body or _has_choices(body):
         return ""
     plain = ""
     for position, character in enumerate(body[1:], 1):
@@ -109,6 +109,19 @@ def _start(pattern: NamePattern) -> str:
             return plain[:-1] if character in "*?{+" and plain else plain
         plain = body[1 : position + 1]
     return plain
+
+
+def _has_choices(expression: str) -> bool:
+    """Whether there is a | outside of all brackets, so that ^ binds to the first choice only."""
+    if any(sign in expression for sign in (r"\Q", r"\]", "[:")):
+        return True  # brackets that are none, and ends of choices that are none
+    plain = re.sub(r"\\.|\[\^?\]?[^\]]*\]", "", expression)
+    depth = 0
+    for character in plain:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "|" and depth == 0:
+            return True
+    return False
 
 
 def _end(pattern: NamePattern) -> str:

@@ -19,8 +19,8 @@ from deploy_logic.duration import parse_duration, print_duration
 SHARE_PATTERN = r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$"
 _SHARE = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*%\s*", re.ASCII)
 _HUNDRED = 100
-_DURATION_PATTERN = (
-    r"^\s*(?=[0-9P])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?\s*$"
+DURATION_PATTERN = (
+    r"^\s*(?=[0-9P])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?\s*$"
     r"|^\s*[Pp](?=[0-9Tt])([0-9]+[Dd])?([Tt](?=[0-9])([0-9]+[Hh])?([0-9]+[Mm])?"
     r"([0-9]+(\.[0-9]{1,6})?[Ss])?)?\s*$"
 )
@@ -122,7 +122,7 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(_read_duration),
     PlainSerializer(print_duration),
-    WithJsonSchema({"type": "string", "pattern": _DURATION_PATTERN}),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
 ]
 Share = Annotated[
     float,
