@@ -19,7 +19,8 @@ from pydantic import (
 from deploy_logic.duration import print_duration
 from deploy_logic.errors import PatternError, VersionRuleError
 from deploy_logic.pattern import PatternKind, parse_name_pattern
-from deploy_logic.policy_gate import METRIC_LAG, AnyGate, MetricGate, Probe
+from deploy_logic.policy_gate import AnyGate, Probe
+from deploy_logic.policy_gate_metric import METRIC_LAG, MetricGate
 from deploy_logic.policy_part import Duration, Part, Wrong, complain, expect
 from deploy_logic.policy_people import Approvals, Channels, Keep, Windows
 from deploy_logic.policy_strategy import (

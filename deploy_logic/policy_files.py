@@ -20,7 +20,7 @@ from deploy_logic.policy_complaint import point, print_path, read_policy
 from deploy_logic.policy_named import NamedFiles, Texts, find_root
 from deploy_logic.policy_overlap import find_overlaps
 from deploy_logic.policy_part import Part, Wrong
-from deploy_logic.policy_place import Document, Trouble
+from deploy_logic.policy_place import Document, Trouble, quote
 from deploy_logic.policy_yaml import read_text
 
 _POLICY = re.compile(rb"^policy[ \t]*:", re.MULTILINE)
@@ -155,7 +155,7 @@ class _Folder:
     def _read_document(self, file: str, document: Document) -> None:
         value = document.value
         if isinstance(value, dict) and _SECTIONS.isdisjoint(value) and not document.troubles:
-            given = f"keys {', '.join(list(value)[:3]) or 'none'}"
+            given = quote(f"keys {', '.join(list(value)[:3]) or 'none'}")
             expected = "a policy; templates and other YAML belong in a subfolder"
             wrong = Wrong(given=given, expected=expected)
             self._complaints.append(point(file, document.place, (), wrong))

@@ -89,7 +89,7 @@ class NamedFiles:
             self._complain(way, f"{name!r}: {error.strerror}", _PATH)
         except UnicodeDecodeError as error:
             self._complain(way, f"{name!r}: byte {error.start} is not UTF-8", "text in UTF-8")
-        except (ValueError, RuntimeError) as error:  # a null byte; links in a circle
+        except (ValueError, RuntimeError) as error:  # such as links in a circle
             self._complain(way, f"{name!r}: {error}", _PATH)
         else:
             return text
@@ -97,7 +97,7 @@ class NamedFiles:
 
     def _open(self, name: str) -> str:
         target = self._folder / name
-        if Path(name).is_absolute() or "\\" in name:
+        if Path(name).is_absolute() or "\\" in name or not name.isprintable():
             raise _Unusable(f"{_PATH}, with / between folders and none in front")
         if not target.resolve().is_relative_to(self._root):
             raise _Unusable(f"{_PATH} to one inside of the app")

@@ -36,7 +36,7 @@ def _tidy(part: Any) -> Any:  # noqa: ANN401 - JSON
         return [_tidy(one) for one in part]
     if not isinstance(part, dict):
         return part
-    kept = {
+    kept: dict[str, Any] = {
         key: {name: _tidy(one) for name, one in value.items()}
         if key in {"properties", "$defs"}
         else _tidy(value)
@@ -44,7 +44,7 @@ def _tidy(part: Any) -> Any:  # noqa: ANN401 - JSON
         if key != "title" and not (key == "default" and isinstance(value, dict | None))
     }
     if kept.get("pattern") == DURATION_PATTERN and "default" in kept:
-        kept["default"] = print_duration(parse_duration(kept["default"]))
+        kept["default"] = print_duration(parse_duration(str(kept["default"])))
     choices = [one for one in kept.get("anyOf", ()) if one != {"type": "null"}]
     if len(choices) == 1:
         del kept["anyOf"]

@@ -143,7 +143,8 @@ def policy_keys() -> set[str]:
 
     def walk(kind: Any, path: str) -> Iterator[str]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            for name, info in kind.model_fields.items():
+            for field, info in kind.model_fields.items():
+                name = info.alias or field
                 below = f"{path}.{name}" if path else name
                 yield below
                 yield from walk(info.annotation, below)
