@@ -153,11 +153,6 @@ def make_plan(offer: Offer, files: PolicyFiles, sight: Sight) -> Plan | NoPlan:
     trouble = _refuse_endpoint(offer, policy, snapshot)
     if trouble:
         return NoPlan(reason=trouble)
-    probes = tuple(
-        _probe(number, gate.request, gate, files)
-        for number, gate in enumerate(policy.gates, 1)
-        if isinstance(gate, policy_gate.Probe) and gate.request is not None
-    )
     steps, promotion = _lay_out(policy, is_first=stable is None)
     return Plan(
         rollout_id=offer.rollout_id,
@@ -175,7 +170,7 @@ def make_plan(offer: Offer, files: PolicyFiles, sight: Sight) -> Plan | NoPlan:
         ),
         candidate=name_candidate(offer.model, offer.version, attempt=offer.attempt),
         stable=stable,
-        steps=(*probes, *steps),
+        steps=(*_probes(files), *steps),
         promotion=promotion,
         deadline=policy.deadline,
         timings=sight.timings,
@@ -269,11 +264,15 @@ def _refuse_endpoint(offer: Offer, policy: Policy, snapshot: Snapshot) -> str:
     return ""
 
 
-def _probe(number: int, request: str, gate: policy_gate.Probe, files: PolicyFiles) -> Probe:
-    return Probe(
-        name=gate.name or f"probe {number} ({request})",
-        body=files.requests[request],
-        expect=gate.expect.model_dump(mode="json"),
+def _probes(files: PolicyFiles) -> tuple[Probe, ...]:
+    return tuple(
+        Probe(
+            name=gate.name or f"probe {number} ({gate.request})",
+            body=files.requests[gate.request],
+            expect=gate.expect.model_dump(mode="json"),
+        )
+        for number, gate in enumerate(files.policy.gates, 1)
+        if isinstance(gate, policy_gate.Probe) and gate.request is not None
     )
 
 

@@ -149,7 +149,7 @@ def point(file: str, place: Place, path: Path, wrong: Wrong, *, at_key: bool = F
         at, key = child, pair[0] if pair else child
     shown = key if at_key else at
     offset = wrong.offset if is_written else 0
-    given = wrong.given or (shown.text if is_written else "nothing")
+    given = wrong.given or (at.text if is_written else "nothing")
     return Complaint(
         file=file,
         line=shown.line,

@@ -219,7 +219,9 @@ class _Folder:
         found = not_carried_out(one.files.policy)
         for path in found:
             expected = "left out for now: this version of the app does not carry it out yet"
-            warned = point(one.file, one.document.place, path, Wrong(expected=expected))
+            wrong = Wrong(expected=expected)
+            is_whole = len(path) == 1  # what a block holds begins a line below its key
+            warned = point(one.file, one.document.place, path, wrong, at_key=is_whole)
             self._complaints.append(
                 Complaint(
                     kind="warning",
