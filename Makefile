@@ -38,6 +38,9 @@ laws: .venv/ready ## the promises, over more stories than in `make test`
 e2e: setup ## the whole product, as child processes
 	@$(PY) -m pytest tests/e2e $(ARGS)
 
+schema: .venv/ready ## docs/policy.schema.json, from the models
+	@$(PY) -m rolloutctl schema > docs/policy.schema.json
+
 bench: setup ## the figures, as ratios to floors of the same run; ARGS="matching intake app"
 	@$(PY) -m bench $(ARGS)
 
@@ -53,4 +56,4 @@ golden: setup ## record anew what azure-ai-ml sends to the emulator; review the 
 clean: ## what running left behind, and the environments
 	@rm -rf .venv .venv-scoring .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup run test check lint types laws e2e bench infra package golden clean
+.PHONY: help setup run test check lint types laws e2e bench infra package golden schema clean

@@ -15,6 +15,7 @@ RolloutError
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 
 class RolloutError(Exception):
@@ -41,13 +42,15 @@ class Complaint:
     line: int  # counted from 1
     column: int  # counted from 1
     path: str  # such as strategy.steps[1].weight
-    given: str
-    expected: str
+    given: str  # as it was written
+    expected: str  # what would be right
+    kind: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
         """Return the complaint as one line that editors can jump to."""
         place = f"{self.file}:{self.line}:{self.column}"
-        return f"{place}: {self.path}: {self.given} ({self.expected})"
+        warning = "" if self.kind == "error" else "warning: "
+        return f"{place}: {warning}{self.path}: {self.given} ({self.expected})"
 
 
 class PolicyError(InputError):

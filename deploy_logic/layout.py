@@ -12,6 +12,8 @@ from typing import Final, Literal, assert_never
 from deploy_logic import policy_gate
 from deploy_logic.duration import print_duration
 from deploy_logic.policy_files import PolicyFiles
+from deploy_logic.policy_gate_metric import LogsGate, MetricGate
+from deploy_logic.policy_gate_part import RepeatedGate
 from deploy_logic.policy_people import Approval
 from deploy_logic.policy_strategy import AllAtOnce, BlueGreen, Canary, find_mirror
 from deploy_logic.step import (
@@ -65,7 +67,7 @@ def lay_out(files: PolicyFiles, *, is_first: bool) -> Layout:
     watches = [
         _watch(number, gate, files)
         for number, gate in gates
-        if isinstance(gate, policy_gate.MetricGate | policy_gate.LogsGate)
+        if isinstance(gate, MetricGate | LogsGate)
         or (isinstance(gate, policy_gate.HttpGate) and "step" in gate.when)
     ]
     calls = [
@@ -213,11 +215,11 @@ def _bodies(request: str | None, requests: str | None, files: PolicyFiles) -> tu
 def _expect(gate: policy_gate.Probe, files: PolicyFiles) -> dict[str, object]:
     expect: dict[str, object] = gate.expect.model_dump(mode="json", exclude={"answer_schema"})
     if gate.expect.answer_schema is not None:
-        expect["schema"] = json.loads(files.requests[gate.expect.answer_schema])
+        expect["schema"] = json.loads(files.schemas[gate.expect.answer_schema])
     return expect
 
 
-def _watch(number: int, gate: policy_gate.RepeatedGate, files: PolicyFiles) -> Watch:
+def _watch(number: int, gate: RepeatedGate, files: PolicyFiles) -> Watch:
     budget = gate.failure_budget
     total = budget.total if budget and budget.total is not None else None
     in_a_row = budget.consecutive if budget else None
@@ -243,12 +245,12 @@ def _forgiven(total: int | None, in_a_row: int | None) -> int:
     return 0 if in_a_row is None else 1_000_000
 
 
-def _source(gate: policy_gate.RepeatedGate, files: PolicyFiles) -> tuple[Source, str]:
+def _source(gate: RepeatedGate, files: PolicyFiles) -> tuple[Source, str]:
     match gate:
-        case policy_gate.MetricGate():
+        case MetricGate():
             return MetricSource(metric=gate.metric, threshold=_threshold(gate)), gate.metric
-        case policy_gate.LogsGate():
-            query = files.requests[gate.query]
+        case LogsGate():
+            query = files.queries[gate.query]
             return LogsSource(query=query, threshold=_threshold(gate)), "logs"
         case policy_gate.HttpGate():
             return HttpSource(url=gate.url), "http"
@@ -256,7 +258,7 @@ def _source(gate: policy_gate.RepeatedGate, files: PolicyFiles) -> tuple[Source,
             raise AssertionError(f"{type(gate).__name__} is not measured")
 
 
-def _threshold(gate: policy_gate.MetricGate | policy_gate.LogsGate) -> Threshold:
+def _threshold(gate: MetricGate | LogsGate) -> Threshold:
     """Return the one that is given: a share as 0 to 1, a length of time in milliseconds."""
     for kind in _THRESHOLDS:
         value = getattr(gate, kind, None)

@@ -19,12 +19,12 @@ from pydantic import (
 from deploy_logic.duration import print_duration
 from deploy_logic.errors import PatternError, VersionRuleError
 from deploy_logic.pattern import PatternKind, parse_name_pattern
-from deploy_logic.policy_gate import METRIC_LAG, AnyGate, MetricGate, Probe
+from deploy_logic.policy_gate import AnyGate
+from deploy_logic.policy_gate_metric import METRIC_LAG, MetricGate
 from deploy_logic.policy_part import Duration, Part, Wrong, complain, expect
 from deploy_logic.policy_people import Approvals, Channels, Keep, Windows
 from deploy_logic.policy_strategy import (
     Strategy,
-    find_mirror,
     refuse_short_bakes,
 )
 from deploy_logic.policy_strategy import (
@@ -46,12 +46,13 @@ _NOT_IN_A_NAME = frozenset("*?[]/\\#%")  # wildcards, and what no resource id ca
 
 def _read_rule(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, str | int | Mapping | VersionRule):
-        # pydantic collects ValueError, not TypeError
-        raise ValueError(f"{value!r} is not a version rule such as latest or '>= 3'")  # noqa: TRY004
+        raise expect("a version rule such as latest or '>= 3'")
     try:
         return read_version_rule(value)
     except VersionRuleError as error:
-        raise ValueError(str(error)) from error
+        path = (error.key,) if error.key else ()
+        wrong = Wrong(path=path, expected=error.expected, offset=error.position)
+        raise complain(wrong) from error
 
 
 Rule = Annotated[
@@ -210,7 +211,9 @@ def _refuse_deadline(policy: Policy) -> list[Wrong]:
     if waits:
         parts += f", the approval to promote {print_duration(waits)}"
     expected = f"longer than {print_duration(bakes + waits)}: {parts}"
-    return [Wrong(path=("deadline",), given=print_duration(policy.deadline), expected=expected)]
+    is_written = "deadline" in policy.model_fields_set
+    given = "" if is_written else f"{print_duration(policy.deadline)}, where nothing is written"
+    return [Wrong(path=("deadline",), given=given, expected=expected)]
 
 
 def _refuse_bakes(policy: Policy) -> list[Wrong]:
@@ -231,36 +234,9 @@ def _refuse_names(policy: Policy) -> list[Wrong]:
     ]
 
 
-def not_carried_out(policy: Policy) -> tuple[str, ...]:
+def not_carried_out(policy: Policy) -> tuple[tuple[str | int, ...], ...]:
     """Return the ways to what a policy may say, and this version of the app does not do yet.
 
     The one place that knows; it shrinks to nothing as the rollout learns.
     """
-    found = [
-        key
-        for key, is_used in (
-            ("strategy.mirror", find_mirror(policy.strategy) is not None),
-            ("approval", policy.approval is not None),
-            ("on_failure", policy.on_failure != "roll_back"),
-            ("keep", policy.keep is not None),
-            ("keep_failed", policy.keep_failed > timedelta(0)),
-            ("windows", policy.windows is not None),
-            ("announce", bool(policy.announce)),
-        )
-        if is_used
-    ]
-    for number, gate in enumerate(policy.gates):
-        found += [f"gates[{number}]{rest}" for rest in _gate_not_carried_out(gate)]
-    return tuple(found)
-
-
-def _gate_not_carried_out(gate: AnyGate) -> list[str]:
-    if not isinstance(gate, Probe):
-        return [".kind"]
-    usual = type(gate).model_fields["error_budget"].default
-    found = [".dry_run"] if gate.dry_run else []
-    found += [".error_budget"] if gate.error_budget != usual else []
-    found += [".requests"] if gate.requests is not None else []
-    if gate.expect.answer_schema is not None:
-        found.append(".expect.schema")
-    return found
+    return (("announce",),) if policy.announce else ()

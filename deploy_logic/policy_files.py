@@ -6,32 +6,37 @@ loads can be rolled out.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal
 
-import yaml
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field
 
 from deploy_logic.errors import Complaint, PolicyError
-from deploy_logic.policy import Policy
-from deploy_logic.policy_gate import Probe
-from deploy_logic.policy_part import Part
+from deploy_logic.policy import Policy, not_carried_out
+from deploy_logic.policy_complaint import point, print_path, read_policy
+from deploy_logic.policy_named import NamedFiles, Texts, find_root
+from deploy_logic.policy_overlap import find_overlaps
+from deploy_logic.policy_part import Part, Wrong
+from deploy_logic.policy_place import Document, Trouble, quote
+from deploy_logic.policy_yaml import read_text
 
-_VARIANTS = frozenset({"canary", "blue-green", "all-at-once", "dict", "list"})
-_LONGEST_FILE = 100_000  # characters of a template or request: they travel in durable payloads
+_POLICY = re.compile(rb"^policy[ \t]*:", re.MULTILINE)
+_SECTIONS = frozenset({"policy", "select", "deploy", "strategy"})
 
 
 class PolicyFiles(Part):
-    """A policy with what it names: the text of its template and requests, and its hash."""
+    """A policy with what it names: the text of its templates and other files, and its hash."""
 
     policy: Policy
     folder: str  # from which the template's own paths count
     template: str
     endpoint_template: str
     requests: Mapping[str, str]  # by the name the policy uses
+    schemas: Mapping[str, str] = Field(default_factory=dict)  # of answers
+    queries: Mapping[str, str] = Field(default_factory=dict)  # of logs
 
     @property
     def hash(self) -> str:
@@ -41,11 +46,32 @@ class PolicyFiles(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """An `az ml` YAML that a policy names, whether or not the policy is right."""
+
+    name: str  # as a path from the folder of the policies
+    path: Path
+    text: str
+    kind: Literal["deployment", "endpoint"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """The policies that can be used, and everything that is wrong with the others."""
 
     policies: tuple[PolicyFiles, ...]
     complaints: tuple[Complaint, ...]
+    left_out: tuple[PolicyFiles, ...] = ()  # right, but the app does not carry all of it out
+    templates: tuple[Template, ...] = ()  # each once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """One document that is a policy as it should be."""
+
+    file: str
+    document: Document
+    files: PolicyFiles
 
 
 def load_policies(folder: Path) -> tuple[PolicyFiles, ...]:
@@ -57,203 +83,184 @@ def load_policies(folder: Path) -> tuple[PolicyFiles, ...]:
 
 
 def read_policies(folder: Path) -> Loaded:
-    """Return what can be used of the folder's *.yaml files: one bad policy harms no other."""
-    complaints: list[Complaint] = []
-    loaded: list[PolicyFiles] = []
-    places: dict[str, str] = {}
-    if not folder.is_dir():
-        complaint = _about_file(folder, "is not a folder", "a folder of *.yaml policies")
-        return Loaded(policies=(), complaints=(complaint,))
-    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        for node in _documents(path, complaints):
-            found = _load_one(path, node, complaints)
-            if found is None:
-                continue
-            name = found.policy.policy
-            if name in places:
-                expected = f"another name: {places[name]} has it already"
-                complaints.append(_complain(path, node, ("policy",), f"{name!r}", expected))
-                continue
-            places[name] = path.name
-            loaded.append(found)
-    overlaps, disputed = _overlaps(folder, loaded)
-    usable = tuple(one for one in loaded if one.policy.policy not in disputed)
-    return Loaded(policies=usable, complaints=(*complaints, *overlaps))
+    """Return what can be used of the folder's *.yaml files: one bad policy harms no other.
 
-
-def _documents(path: Path, complaints: list[Complaint]) -> list[yaml.Node]:
-    try:
-        return list(yaml.compose_all(path.read_text(encoding="utf-8")))
-    except yaml.MarkedYAMLError as error:
-        complaints.append(_misread(path, error))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        complaints.append(_about_file(path, str(error), "a readable YAML file in UTF-8"))
-    return []
-
-
-def _load_one(path: Path, node: yaml.Node, complaints: list[Complaint]) -> PolicyFiles | None:
-    repeated = _repeated_keys(node)
-    for key_path, key in repeated:
-        complaints.append(_complain(path, node, key_path, f"{key!r} stands twice", "each key once"))
-    try:
-        value = yaml.SafeLoader("").construct_document(node)
-    except yaml.MarkedYAMLError as error:  # such as an unknown tag
-        complaints.append(_misread(path, error))
-        return None
-    except ValueError as error:  # such as the date 2026-13-45
-        complaints.append(_complain(path, node, (), str(error), "plain YAML values"))
-        return None
-    try:
-        policy = Policy.model_validate(value)
-    except ValidationError as error:
-        for one in _own_errors(error):
-            message = one["msg"].removeprefix("Value error, ")
-            given = "" if one["type"] in {"missing", "value_error"} else f"{one['input']!r}: "
-            expected = "missing key" if one["type"] == "missing" else "see docs/policy-reference.md"
-            complaints.append(_complain(path, node, one["loc"], given + message, expected))
-        return None
-    files = _read_named(path, node, policy, complaints)
-    return None if files is None or repeated else files
-
-
-def _own_errors(error: ValidationError) -> list[ErrorDetails]:
-    """Return the mistakes, without what is only a consequence of others.
-
-    pydantic also calls a list too short whose every item is wrong.
+    A policy that says what this version of the app does not do is left out, with a warning: it
+    must not run without its approvals or gates.
     """
-    errors = error.errors()
+    if not folder.is_dir():
+        complaint = _about_file(folder.name, "is not a folder", "a folder of *.yaml policies")
+        return Loaded(policies=(), complaints=(complaint,))
+    return _Folder(folder).load()
+
+
+class _Folder:
+    """Reads one folder, and collects what is wrong."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._root = find_root(folder)
+        self._complaints: list[Complaint] = []
+        self._read: list[_Read] = []
+        self._names: dict[str, str] = {}
+        self._templates: dict[tuple[str, str], Template] = {}
+
+    def load(self) -> Loaded:
+        for path in sorted(self._folder.iterdir()):
+            if path.name.startswith("."):  # what editors and file systems leave
+                continue
+            if path.suffix.lower() == ".yaml":
+                self._read_file(path)
+            elif path.suffix.lower() == ".yml":
+                self._refuse_other_ending(path)
+        disputed = self._refuse_overlaps()
+        usable: list[PolicyFiles] = []
+        left_out: list[PolicyFiles] = []
+        for one in self._read:
+            if one.files.policy.policy in disputed:
+                continue
+            (left_out if self._warn(one) else usable).append(one.files)
+        self._complaints.sort(key=lambda one: (one.file, one.line, one.column, one.path))
+        return Loaded(
+            policies=tuple(usable),
+            complaints=tuple(dict.fromkeys(self._complaints)),
+            left_out=tuple(left_out),
+            templates=tuple(self._templates.values()),
+        )
+
+    def _read_file(self, path: Path) -> None:
+        try:
+            text = read_text(path.read_bytes())
+        except OSError as error:
+            self._complaints.append(
+                _about_file(path.name, str(error.strerror), "a file that can be read")
+            )
+            return
+        for document in text.documents:
+            self._read_document(path.name, document)
+        if text.trouble is not None:
+            self._complaints.append(_complain_about(path.name, text.trouble))
+
+    def _refuse_other_ending(self, path: Path) -> None:
+        """Say that a policy is not read; other YAML may stand beside the policies."""
+        try:
+            is_policy = _POLICY.search(path.read_bytes()) is not None
+        except OSError:
+            return
+        if is_policy:
+            expected = f"the ending .yaml: {path.stem}.yaml"
+            given = "a policy in a file that is not read"
+            self._complaints.append(_about_file(path.name, given, expected))
+
+    def _read_document(self, file: str, document: Document) -> None:
+        value = document.value
+        if isinstance(value, dict) and _SECTIONS.isdisjoint(value) and not document.troubles:
+            given = quote(f"keys {', '.join(list(value)[:3]) or 'none'}")
+            expected = "a policy; templates and other YAML belong in a subfolder"
+            wrong = Wrong(given=given, expected=expected)
+            self._complaints.append(point(file, document.place, (), wrong))
+            return
+        complaints = [_complain_about(file, trouble) for trouble in document.troubles]
+        if value is not None:
+            found = read_policy(file, document)
+            told = {complaint.path for complaint in complaints}
+            complaints += [one for one in found.complaints if one.path not in told]
+            complaints += _refuse_nulls(file, document, complaints)
+            if isinstance(value, dict):
+                named = NamedFiles(file, document, self._folder, self._root)
+                texts = named.read()
+                self._keep_templates(document.value.get("deploy"), texts)
+                complaints += [*named.complaints, *self._take_name(file, document)]
+                if found.policy is not None and not complaints:
+                    files = PolicyFiles(policy=found.policy, **texts)
+                    self._read.append(_Read(file=file, document=document, files=files))
+        self._complaints += complaints
+
+    def _keep_templates(self, deploy: object, texts: Texts) -> None:
+        written = deploy if isinstance(deploy, dict) else {}
+        kinds: tuple[Literal["deployment", "endpoint"], ...] = ("deployment", "endpoint")
+        found = (written.get("template"), written.get("endpoint_template"))
+        both = (texts["template"], texts["endpoint_template"])
+        for kind, name, text in zip(kinds, found, both, strict=True):
+            if isinstance(name, str) and text:
+                template = Template(name=name, path=self._folder / name, text=text, kind=kind)
+                self._templates.setdefault((name, kind), template)
+
+    def _take_name(self, file: str, document: Document) -> list[Complaint]:
+        name = document.value.get("policy")
+        if not isinstance(name, str) or not name:
+            return []
+        if name in self._names:
+            expected = f"another name: a policy in {self._names[name]} has it already"
+            return [point(file, document.place, ("policy",), Wrong(expected=expected))]
+        self._names[name] = file
+        return []
+
+    def _refuse_overlaps(self) -> set[str]:
+        """Complain about both of two policies for one model and one endpoint."""
+        disputed: set[str] = set()
+        for pair in find_overlaps([one.files.policy for one in self._read]):
+            for number, other in (pair, pair[::-1]):
+                mine, theirs = self._read[number], self._read[other]
+                name = theirs.files.policy.policy
+                disputed.add(mine.files.policy.policy)
+                given = f"{mine.files.policy.select.model} to {mine.files.policy.deploy.endpoint}"
+                expected = (
+                    f"one policy for each model and endpoint: {name!r} in {theirs.file} could "
+                    "take the same version to the same endpoint"
+                )
+                wrong = Wrong(given=given, expected=expected)
+                path = ("select", "model")
+                self._complaints.append(point(mine.file, mine.document.place, path, wrong))
+        return disputed
+
+    def _warn(self, one: _Read) -> bool:
+        """Complain about what the app would not do, and say whether there is any."""
+        found = not_carried_out(one.files.policy)
+        for path in found:
+            expected = "left out for now: this version of the app does not carry it out yet"
+            wrong = Wrong(expected=expected)
+            is_whole = len(path) == 1  # what a block holds begins a line below its key
+            warned = point(one.file, one.document.place, path, wrong, at_key=is_whole)
+            self._complaints.append(
+                Complaint(
+                    kind="warning",
+                    file=warned.file,
+                    line=warned.line,
+                    column=warned.column,
+                    path=warned.path,
+                    given=warned.given,
+                    expected=warned.expected,
+                )
+            )
+        return bool(found)
+
+
+def _refuse_nulls(file: str, document: Document, so_far: list[Complaint]) -> list[Complaint]:
+    """Complain about keys with nothing behind them: nobody could say what was meant.
+
+    Inside of an expected answer null is a value.
+    """
+    complained = {complaint.path for complaint in so_far}
+    expected = "a value; without one, leave out the key"
     return [
-        one
-        for one in errors
-        if one["type"] != "too_short"
-        or not any(other["loc"][:-1][: len(one["loc"])] == one["loc"] for other in errors)
+        point(file, document.place, path, Wrong(expected=expected))
+        for path in document.nulls
+        if print_path(path) not in complained
+        and not ("equals" in path[:-1] and path[:1] == ("gates",))
     ]
 
 
-def _read_named(
-    path: Path, node: yaml.Node, policy: Policy, complaints: list[Complaint]
-) -> PolicyFiles | None:
-    """Read the files that the policy names, relative to its own."""
-
-    def read(name: str, where: tuple[str | int, ...]) -> str | None:
-        target = path.parent / name
-        try:
-            text = target.read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            given = f"{name!r}: {reason}"
-            complaints.append(_complain(path, node, where, given, "a file beside the policy"))
-            return None
-        if len(text) > _LONGEST_FILE:
-            given = f"{name!r} has {len(text)} characters"
-            expected = f"at most {_LONGEST_FILE}"
-            complaints.append(_complain(path, node, where, given, expected))
-            return None
-        return text
-
-    template = read(policy.deploy.template, ("deploy", "template"))
-    endpoint = policy.deploy.endpoint_template
-    endpoint_template = read(endpoint, ("deploy", "endpoint_template")) if endpoint else ""
-    requests = {
-        gate.request: read(gate.request, ("gates", number, "request"))
-        for number, gate in enumerate(policy.gates)
-        if isinstance(gate, Probe) and gate.request is not None
-    }
-    if template is None or endpoint_template is None or None in requests.values():
-        return None
-    return PolicyFiles(
-        policy=policy,
-        folder=str(path.parent / Path(policy.deploy.template).parent),
-        template=template,
-        endpoint_template=endpoint_template,
-        requests=cast("Mapping[str, str]", requests),
-    )
-
-
-def _overlaps(folder: Path, loaded: list[PolicyFiles]) -> tuple[list[Complaint], set[str]]:
-    """Complain about two policies for one model and one endpoint: nobody could say which wins."""
-    seen: dict[tuple[str, str], str] = {}
-    complaints: list[Complaint] = []
-    disputed: set[str] = set()
-    for one in loaded:
-        policy = one.policy
-        key = (policy.select.model, policy.deploy.endpoint.lower())
-        if key in seen:
-            given = f"policies {seen[key]!r} and {policy.policy!r} both deploy model {key[0]!r}"
-            expected = f"one policy for each model on endpoint {policy.deploy.endpoint!r}"
-            complaints.append(_about_file(folder, given, expected))
-            disputed |= {seen[key], policy.policy}
-        seen.setdefault(key, policy.policy)
-    return complaints, disputed
-
-
-def _repeated_keys(
-    node: yaml.Node, path: tuple[str | int, ...] = (), above: tuple[yaml.Node, ...] = ()
-) -> list[tuple[tuple[str | int, ...], str]]:
-    found: list[tuple[tuple[str | int, ...], str]] = []
-    if any(node is one for one in above):  # an alias of what it stands in
-        return found
-    above = (*above, node)
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            name = str(key.value)
-            if name in seen:
-                found.append(((*path, name), name))
-            seen.add(name)
-            found += _repeated_keys(value, (*path, name), above)
-    elif isinstance(node, yaml.SequenceNode):
-        for number, value in enumerate(node.value):
-            found += _repeated_keys(value, (*path, number), above)
-    return found
-
-
-def _complain(
-    path: Path, node: yaml.Node, where: tuple[str | int, ...], given: str, expected: str
-) -> Complaint:
-    """Point at the value, or at the nearest thing around it that was written."""
-    at = node
-    shown = ""
-    for part in where:
-        # pydantic names the variant that it tried, which nobody wrote
-        found = _child(at, part)
-        if found is None and shown and part in _VARIANTS:
-            continue
-        shown += f"[{part}]" if isinstance(part, int) else f".{part}" if shown else str(part)
-        at = found or at
-    mark = at.start_mark
+def _complain_about(file: str, trouble: Trouble) -> Complaint:
     return Complaint(
-        file=path.name,
-        line=mark.line + 1,
-        column=mark.column + 1,
-        path=shown or "policy",
-        given=given,
-        expected=expected,
+        file=file,
+        line=trouble.line,
+        column=trouble.column,
+        path=print_path(trouble.path),
+        given=trouble.given,
+        expected=trouble.expected,
     )
 
 
-def _child(node: yaml.Node, part: str | int) -> yaml.Node | None:
-    if isinstance(node, yaml.MappingNode):
-        # the last one counts: what was merged in stands before what overrides it
-        return next((value for key, value in reversed(node.value) if key.value == part), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return cast("yaml.Node", node.value[part])
-    return None
-
-
-def _misread(path: Path, error: yaml.MarkedYAMLError) -> Complaint:
-    mark = error.problem_mark or error.context_mark
-    return Complaint(
-        file=path.name,
-        line=mark.line + 1 if mark else 1,
-        column=mark.column + 1 if mark else 1,
-        path="policy",
-        given=str(error.problem or error.context),
-        expected="plain YAML",
-    )
-
-
-def _about_file(path: Path, given: str, expected: str) -> Complaint:
-    return Complaint(
-        file=path.name, line=1, column=1, path="policies", given=given, expected=expected
-    )
+def _about_file(file: str, given: str, expected: str) -> Complaint:
+    return Complaint(file=file, line=1, column=1, path="policies", given=given, expected=expected)

@@ -16,11 +16,13 @@ from pydantic_core import PydanticCustomError
 from deploy_logic.duration import EXPECTED as EXPECTED_DURATION
 from deploy_logic.duration import parse_duration, print_duration
 
+type JsonSchema = dict[str, Any]
+
 SHARE_PATTERN = r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$"
-_SHARE = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*%\s*", re.ASCII)
+_SHARE = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{1,400})?)\s*%\s*", re.ASCII)
 _HUNDRED = 100
-_DURATION_PATTERN = (
-    r"^\s*(?=[0-9P])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?\s*$"
+DURATION_PATTERN = (
+    r"^\s*(?=[0-9P])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?\s*$"
     r"|^\s*[Pp](?=[0-9Tt])([0-9]+[Dd])?([Tt](?=[0-9])([0-9]+[Hh])?([0-9]+[Mm])?"
     r"([0-9]+(\.[0-9]{1,6})?[Ss])?)?\s*$"
 )
@@ -118,22 +120,22 @@ def list_words(words: Iterable[str], *, last: str = "or") -> str:
     return f"{', '.join(start)} {last} {end}" if start else end
 
 
+DURATION_SCHEMA: JsonSchema = {"type": "string", "pattern": DURATION_PATTERN}
 Duration = Annotated[
     timedelta,
     BeforeValidator(_read_duration),
     PlainSerializer(print_duration),
-    WithJsonSchema({"type": "string", "pattern": _DURATION_PATTERN}),
+    WithJsonSchema(DURATION_SCHEMA),
 ]
+SHARE_SCHEMA: JsonSchema = {
+    "anyOf": [
+        {"type": "string", "pattern": SHARE_PATTERN},
+        {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+    ]
+}
 Share = Annotated[
     float,
     BeforeValidator(_read_share),
     PlainSerializer(print_share),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": SHARE_PATTERN},
-                {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-            ]
-        }
-    ),
+    WithJsonSchema(SHARE_SCHEMA),
 ]

@@ -43,7 +43,7 @@ class Step(Part):
 class Canary(Part):
     """Live traffic in rising steps."""
 
-    kind: Literal["canary"] = "canary"
+    kind: Literal["canary"]
     mirror: Mirror | None = Field(default=None, description="{percent: 20, bake: 30m}")
     steps: tuple[Step, ...] = Field(min_length=1, max_length=99, description=_STEPS)
     final_bake: Duration = Field(

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Mapping
 from types import ModuleType
 
-from rolloutctl import check, match, plan, version_rule
+from rolloutctl import check, match, plan, schema, version_rule
 
 COMMANDS: Mapping[str, ModuleType] = {
     "check": check,
     "match": match,
     "plan": plan,
+    "schema": schema,
     "version-rule": version_rule,
 }
 

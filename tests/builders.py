@@ -83,7 +83,7 @@ def policy_files(policy: Policy | None = None) -> PolicyFiles:
 
 def _named(policy: Policy) -> list[str]:
     """Return every file that a gate of the policy names."""
-    keys = ("request", "requests", "query")
+    keys = ("request", "requests")
     return [getattr(gate, key) for gate in policy.gates for key in keys if getattr(gate, key, None)]
 
 

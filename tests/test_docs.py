@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import json
 import re
+import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -133,7 +134,8 @@ def policy_keys() -> set[str]:
 
     def walk(kind: Any, path: str) -> Iterator[str]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            for name, info in kind.model_fields.items():
+            for field, info in kind.model_fields.items():
+                name = info.alias or field
                 below = f"{path}.{name}" if path else name
                 yield below
                 yield from walk(info.annotation, below)
@@ -337,7 +339,7 @@ def test_the_policy_shown_loads(page: str, tmp_path: Path) -> None:
     blocks = re.findall(r"^```yaml\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE)
     (text,) = [block for block in blocks if block.startswith("policy:")]
     for folder in ("templates", "requests", "code"):
-        (tmp_path / folder).symlink_to(REPOSITORY / "policies" / folder)
+        shutil.copytree(REPOSITORY / "policies" / folder, tmp_path / folder)
     (tmp_path / "shown.yaml").write_text(text)
     (loaded,) = load_policies(tmp_path)
     assert loaded.policy.policy == "fraud-prod"
