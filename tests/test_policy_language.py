@@ -25,7 +25,7 @@ TEN_MISTAKES = """\
 policy: fraud prod
 select:
   model: fraud*
-  version: ">= 3, then 5"
+  version: ">= 3; < 5"
 deploy:
   endpoint: fraud
   template: templates/none.yml
@@ -46,8 +46,7 @@ bad.yaml:1:9: policy: fraud prod (the policy's name: 3 to 64 letters, digits and
 a letter first and no dash last)
 bad.yaml:3:15: select.model: fraud* (a model's name as it is registered, \
 or a pattern: 'glob:fraud*')
-bad.yaml:4:18: select.version: ">= 3, then 5" (latest, one version such as 7, \
-or comparisons such as >= 3, < 10, != 7)
+bad.yaml:4:17: select.version: ">= 3; < 5" (a comma between comparisons)
 bad.yaml:7:13: deploy.template: 'templates/none.yml': No such file or directory \
 (a file, as a path from the policy's own folder)
 bad.yaml:10:21: strategy.mirror.percent: 60 (a whole percent from 1 to 50: Azure ML mirrors no more)
