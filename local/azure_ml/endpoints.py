@@ -55,6 +55,10 @@ class Endpoints:
         """Give the stored endpoint, or None."""
         return self._store.get(ENDPOINT, name)
 
+    def all(self) -> list[Json]:
+        """Give every stored endpoint."""
+        return self._store.all(ENDPOINT)
+
     def existing(self, name: str) -> Json:
         """Give the stored endpoint, or answer 404."""
         found = self.find(name)

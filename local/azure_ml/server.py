@@ -29,6 +29,7 @@ from local.azure_ml.events import Events
 from local.azure_ml.faults import Faults, Next
 from local.azure_ml.identity import Identity
 from local.azure_ml.keys import Keys
+from local.azure_ml.logs.api import Logs
 from local.azure_ml.metrics.api import Metrics
 from local.azure_ml.metrics.minute import Request
 from local.azure_ml.metrics.record import Record
@@ -50,6 +51,7 @@ from local.event_grid import EventGrid
 
 _HOST = "127.0.0.1"
 _LAST_ANSWERS = 5.0  # seconds for requests in flight when the server stops
+_LOG_LINES = 5000  # of each instance, for queries
 _ONE_CLOUD = "2022"
 _BODY_LIMIT = 64 * 1024 * 1024  # of JSON and scoring bodies; blobs are streamed
 
@@ -122,6 +124,9 @@ class Emulator:
         )
         self._parts = self._make_parts()
         self._arm = Arm(self._parts)
+        self._logs = Logs(
+            self.workspace, self._store, self._parts.endpoints, self._record, self._console
+        )
         self._front = make_front(self._parts.keys.view, self._observe)
         self._runner: web.AppRunner | None = None
 
@@ -244,6 +249,7 @@ class Emulator:
         add("*", "/endpoints/{endpoint}/{tail:.*}", self._score)
         add("POST", "/batch/{endpoint}/jobs", self._parts.batch.invoke)
         add("GET", "/discovery", self._discover)
+        add("POST", "/v1/{scope:.+}/query", self._logs.handle)
         discovery = "/registrymanagement/v1.0/registries/{registry}/discovery"
         add("GET", discovery, self._parts.registries.discover)
         # The SDK makes `/acct.blob.localhost:PORT/...` of a datastore, a SAS has `/acct/...`.
@@ -287,6 +293,10 @@ class Emulator:
         # `az` asks a newer version, which describes the one cloud it was asked of.
         is_new = request.query.get("api-version", "") >= _ONE_CLOUD
         return answer(cloud if is_new else [cloud])
+
+    def _console(self, endpoint: str, deployment: str) -> str:
+        """Read what a deployment's servers wrote."""
+        return self._pool.logs(endpoint, deployment, tail=_LOG_LINES, container="inference-server")
 
     async def _discover(self, _request: web.Request) -> web.Response:
         """Name the data planes of the workspace; all of them are here."""

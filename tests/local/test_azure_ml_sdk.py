@@ -12,6 +12,7 @@ import pytest
 
 from tests.local.azure_ml_lab import REAL, Lab, environment, lab, until
 from tests.local.scoring_world import train
+from tests.local.test_azure_ml_wire import cloud_of
 
 pytestmark = [
     pytest.mark.e2e,
@@ -75,22 +76,12 @@ def client(aml: Lab) -> Iterator[Any]:
     from azure.ai.ml import MLClient  # noqa: PLC0415 - takes 1.5 s, and only these tests need it
     from azure.identity import ManagedIdentityCredential  # noqa: PLC0415 - see above
 
-    url = aml.ready["url"]
     yield MLClient(
         ManagedIdentityCredential(),
         aml.ready["subscription"],
         aml.ready["resource_group"],
         aml.ready["workspace"],
-        cloud="LocalAml",
-        cloud_metadata={
-            "azure_portal": url,
-            "resource_manager": url,
-            "active_directory": url,
-            "aml_resource_id": url,
-            "storage_endpoint": url.removeprefix("https://"),
-            "registry_discovery_endpoint": url,
-        },
-        polling_interval=1,
+        **cloud_of(aml),
     )
     # The constructor sets this, and with it set no other process can import the SDK.
     os.environ.pop("AZUREML_CURRENT_CLOUD", None)

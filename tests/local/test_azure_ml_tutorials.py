@@ -16,7 +16,7 @@ import pytest
 
 from tests.local.azure_ml_lab import REAL, Lab, environment, lab, until
 from tests.local.scoring_world import train
-from tests.local.test_azure_ml_wire import Token, metadata
+from tests.local.test_azure_ml_wire import Token, cloud_of
 
 pytestmark = [
     pytest.mark.e2e,
@@ -106,9 +106,7 @@ def ml_client(aml: Lab) -> Iterator[Any]:
     from azure.ai.ml import MLClient  # noqa: PLC0415 - takes 1.5 s, and only these tests need it
 
     scope = [aml.ready[key] for key in ("subscription", "resource_group", "workspace")]
-    yield MLClient(
-        Token(), *scope, cloud="LocalAml", cloud_metadata=metadata(aml), polling_interval=1
-    )
+    yield MLClient(Token(), *scope, **cloud_of(aml))
     os.environ.pop("AZUREML_CURRENT_CLOUD", None)
 
 

@@ -32,7 +32,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("REQUESTS_CA_BUNDLE", aml.ready["ca"])
-        cloud = {"cloud": "LocalAml", "cloud_metadata": metadata(aml), "polling_interval": 1}
+        cloud = cloud_of(aml)
         scope = [aml.ready[key] for key in ("subscription", "resource_group", "workspace")]
 
         def registry_client(name: str) -> Any:
@@ -49,8 +49,14 @@ class Token:
         return AccessToken("any", 4_000_000_000)
 
 
-def metadata(aml: Lab) -> dict[str, str]:
+def cloud_of(aml: Lab) -> dict[str, Any]:
+    """What points MLClient at the emulator; it knows a cloud by its name from then on."""
     url = aml.ready["url"]
+    name = f"LocalAml{url.rpartition(':')[2]}"
+    return {"cloud": name, "cloud_metadata": metadata(url), "polling_interval": 1}
+
+
+def metadata(url: str) -> dict[str, str]:
     return {
         "azure_portal": url,
         "resource_manager": url,

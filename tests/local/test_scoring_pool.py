@@ -206,7 +206,7 @@ def test_a_dead_instance_is_restarted_while_the_other_takes_its_requests(
 def test_an_instance_whose_probe_fails_too_often_is_started_again(
     world: World, tmp_path: Path
 ) -> None:
-    probe = Probe(initial_delay=0.0, period=0.1, timeout=0.5, failures=3)
+    probe = Probe(initial_delay=0.0, period=0.1, timeout=2.0, failures=3)
     spec = replace(world.spec("ill", "blue"), liveness=probe)
     world.route("ill", blue=100)
     held = {"hold": [str(tmp_path / "began"), str(tmp_path / "never")], **ROW}

@@ -177,11 +177,20 @@ def _span(query: Mapping[str, str], now: float) -> tuple[datetime, datetime]:
         start = _moment(query["starttime"])
     elif given is None:
         start, end = present - _DEFAULT_SPAN, present
-    elif "/" in given:
-        first, _, second = given.partition("/")
-        start, end = _interval(first, second)
     else:
-        start, end = present - _duration(given), present
+        return read_span(given, present)
+    return _ordered(start, end)
+
+
+def read_span(given: str, present: datetime) -> tuple[datetime, datetime]:
+    """Read two times, or a time and a duration, or the duration until now."""
+    if "/" not in given:
+        return _ordered(present - _duration(given), present)
+    first, _, second = given.partition("/")
+    return _ordered(*_interval(first, second))
+
+
+def _ordered(start: datetime, end: datetime) -> tuple[datetime, datetime]:
     if start >= end:
         raise bad_request(f"Invalid timespan: {start:%FT%TZ} is not before {end:%FT%TZ}")
     return start, end

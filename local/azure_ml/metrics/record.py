@@ -17,11 +17,15 @@ from local.azure_ml.store import Json
 
 _MINUTE = 60
 _RETENTION = 93 * 86_400.0
+_LOGGED = 86_400.0  # seconds for which single requests are kept, for the logs
 _TABLES = """
 CREATE TABLE IF NOT EXISTS entry (
     seq INTEGER PRIMARY KEY, at REAL NOT NULL, endpoint TEXT NOT NULL, deployment TEXT NOT NULL,
-    body TEXT NOT NULL
+    is_request INTEGER NOT NULL, body TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS entry_at ON entry (at);
+CREATE TABLE IF NOT EXISTS border (at REAL NOT NULL);
+INSERT INTO border SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM border);
 CREATE TABLE IF NOT EXISTS minute (
     endpoint TEXT NOT NULL, start INTEGER NOT NULL, deployment TEXT NOT NULL, body TEXT NOT NULL,
     PRIMARY KEY (endpoint, start, deployment)
@@ -47,7 +51,7 @@ class Record:
         self._database.execute("PRAGMA synchronous=NORMAL")  # outlives the process, not the power
         self._database.executescript(_TABLES)
         self._open: defaultdict[str, deque[_Entry]] = defaultdict(deque)  # in order of time
-        self._border = 0.0  # before it, every minute is summed up
+        self._border: float = 0  # before it, every minute is summed up
         self._load()
 
     def close(self) -> None:
@@ -60,8 +64,8 @@ class Record:
         key = endpoint.lower()
         self._close_minutes(now)
         self._database.execute(
-            "INSERT INTO entry (at, endpoint, deployment, body) VALUES (?, ?, ?, ?)",
-            (now, key, deployment, json.dumps(asdict(what))),
+            "INSERT INTO entry (at, endpoint, deployment, is_request, body) VALUES (?, ?, ?, ?, ?)",
+            (now, key, deployment, isinstance(what, Request), json.dumps(asdict(what))),
         )
         self._open[key].append(_Entry(at=now, deployment=deployment, what=what))
 
@@ -84,8 +88,21 @@ class Record:
         for (begun, deployment), entries in sorted(grouped.items()):
             yield begun, sum_up(deployment, entries)
 
+    def requests(self, start: float) -> Iterator[tuple[float, str, str, Request]]:
+        """Give the single requests since then, as far as they may be seen: time, where, what."""
+        rows = self._database.execute(
+            "SELECT at, endpoint, deployment, body FROM entry"
+            " WHERE is_request AND at >= ? AND at <= ? ORDER BY at",
+            (start, self._clock.time() - self._lag()),
+        )
+        for at, endpoint, deployment, body in rows.fetchall():
+            yield at, endpoint, deployment, Request(**json.loads(body))
+
     def _load(self) -> None:
-        rows = self._database.execute("SELECT at, endpoint, deployment, body FROM entry")
+        (self._border,) = self._database.execute("SELECT at FROM border").fetchone()
+        rows = self._database.execute(
+            "SELECT at, endpoint, deployment, body FROM entry WHERE at >= ?", (self._border,)
+        )
         for at, endpoint, deployment, body in sorted(rows.fetchall()):
             what = _read(json.loads(body))
             self._open[endpoint].append(_Entry(at=at, deployment=deployment, what=what))
@@ -107,7 +124,10 @@ class Record:
         ]
         self._database.execute("BEGIN")
         with self._database:
-            self._database.execute("DELETE FROM entry WHERE at < ?", (border,))
+            self._database.execute("UPDATE border SET at = ?", (border,))
+            forgotten = (border, now - _LOGGED)
+            delete = "DELETE FROM entry WHERE at < ? AND (NOT is_request OR at < ?)"
+            self._database.execute(delete, forgotten)
             self._database.execute("DELETE FROM minute WHERE start < ?", (now - _RETENTION,))
             put = "INSERT OR REPLACE INTO minute VALUES (?, ?, ?, ?)"
             self._database.executemany(put, rows)

@@ -1,0 +1,1 @@
+"""Log Analytics of the emulator: a few tables, and an honest part of its query language."""
