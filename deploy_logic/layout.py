@@ -61,38 +61,17 @@ def lay_out(files: PolicyFiles, *, is_first: bool) -> Layout:
     The first version on an empty endpoint goes straight to 100: there is nobody to compare with,
     and no traffic to divide.
     """
-    policy = files.policy
-    gates = list(enumerate(policy.gates, 1))
-    approval = policy.approval
-    watches = [
-        _watch(number, gate, files)
-        for number, gate in gates
-        if isinstance(gate, MetricGate | LogsGate)
-        or (isinstance(gate, policy_gate.HttpGate) and "step" in gate.when)
-    ]
-    calls = [
-        Call(
-            name=gate.name or f"http {number}",
-            url=gate.url,
-            when=moment,
-            error_budget=gate.error_budget,
-            dry_run=gate.dry_run,
-        )
-        for number, gate in gates
-        if isinstance(gate, policy_gate.HttpGate)
-        for moment in gate.when
-    ]
-    asked: list[Step] = [
-        _ask(number, gate, files) for number, gate in gates if _is_asked_once(gate)
-    ]
-    champions = [one for one in asked if isinstance(one, Champion)]
-    at_zero = [one for one in asked if not isinstance(one, Champion)]
+    approval, calls = files.policy.approval, _calls(files)
+    watches = _watches(files)
+    once = [_ask(number, gate, files) for number, gate in _gates(files) if _is_asked_once(gate)]
+    at_zero = [one for one in once if not isinstance(one, Champion)]
     if is_first:
         at_zero = [one for one in at_zero if not isinstance(one, Agreement)]
+    # At 100 the stable answers nobody: what is measured against it has nothing to say.
     alone = [watch for watch in watches if not _is_relative(watch)]
     return Layout(
         preparation=(
-            *champions,
+            *(one for one in once if isinstance(one, Champion)),
             *(call for call in calls if call.when == "before"),
             *_approve("before", approval.before if approval else None),
         ),
@@ -101,12 +80,42 @@ def lay_out(files: PolicyFiles, *, is_first: bool) -> Layout:
             *(call for call in calls if call.when == "promote"),
             *_approve("promote", approval.promote if approval else None),
             Shift(weight=100),
-            # at 100 the stable answers nobody: what is measured against it has nothing to say
             *_bake(_final_bake(files), alone),
         ),
         calls_of_roll_back=tuple(call for call in calls if call.when == "roll_back"),
         calls_of_event=tuple(call for call in calls if call.when == "event"),
     )
+
+
+def _gates(files: PolicyFiles) -> list[tuple[int, policy_gate.AnyGate]]:
+    return list(enumerate(files.policy.gates, 1))
+
+
+def _watches(files: PolicyFiles) -> list[Watch]:
+    """Return the gates that are measured while the candidate bakes."""
+    return [
+        _watch(number, gate, files)
+        for number, gate in _gates(files)
+        if isinstance(gate, MetricGate | LogsGate)
+        or (isinstance(gate, policy_gate.HttpGate) and "step" in gate.when)
+    ]
+
+
+def _calls(files: PolicyFiles) -> list[Call]:
+    """Return the questions to other people's services, one for each of their moments."""
+    return [
+        Call(
+            name=gate.name or f"http {number}",
+            url=gate.url,
+            when=moment,
+            error_budget=gate.error_budget,
+            dry_run=gate.dry_run,
+        )
+        for number, gate in _gates(files)
+        if isinstance(gate, policy_gate.HttpGate)
+        for moment in gate.when
+        if moment != "step"
+    ]
 
 
 def print_step(step: Step) -> str:

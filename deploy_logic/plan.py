@@ -8,18 +8,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from deploy_logic.layout import lay_out
 from deploy_logic.matching import Offer
 from deploy_logic.policy import Policy
 from deploy_logic.policy_files import PolicyFiles
+from deploy_logic.policy_people import Keep
 from deploy_logic.step import Call, Mirror, Step
 from deploy_logic.tag_rule import parse_tag_rule
 
 _LONGEST_NAME = 32  # https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas
 _MOST_DEPLOYMENTS = 20  # per endpoint, same page
 _MODEL_ID = re.compile(r"/models/([^/]+)/versions/([^/]+)$", re.IGNORECASE)
+_KEEP_NONE = Keep.model_validate({"old": 0, "for": "0s"})
 _PLAIN_VERSION = re.compile(r"[0-9][0-9-]*")
 
 
@@ -133,20 +135,23 @@ class NoPlan:
 
 def make_plan(offer: Offer, files: PolicyFiles, sight: Sight) -> Plan | NoPlan:
     """Return the plan, or why there is none. Called once, when the rollout starts."""
-    policy, snapshot, model = files.policy, sight.snapshot, sight.model
+    policy, model = files.policy, sight.model
     if model is None:
         reason = f"model {offer.model!r} has no version {offer.version!r} in the workspace"
         return NoPlan(reason=reason, is_no_match=True)
     refusal = _refuse_model(offer, policy, model) or _refuse_newer(offer, policy, model, sight)
+    refusal = refusal or _refuse_after(offer, policy, model, sight)
     if refusal:
         return NoPlan(reason=refusal, is_no_match=True)
+    trouble = _refuse_endpoint(offer, policy, sight.snapshot)
+    return NoPlan(reason=trouble) if trouble else _freeze(offer, files, sight, model)
+
+
+def _freeze(offer: Offer, files: PolicyFiles, sight: Sight, model: ModelVersion) -> Plan:
+    """Write down everything that the rollout will need, as it is now."""
+    policy, snapshot = files.policy, sight.snapshot
     stable = find_stable(snapshot)
-    refusal = _refuse_after(offer, policy, model, sight)
-    if refusal:
-        return NoPlan(reason=refusal, is_no_match=True)
-    trouble = _refuse_endpoint(offer, policy, snapshot)
-    if trouble:
-        return NoPlan(reason=trouble)
+    keep = policy.keep or _KEEP_NONE
     layout = lay_out(files, is_first=stable is None)
     stable_model, stable_version = _served(snapshot, stable)
     return Plan(
@@ -155,7 +160,6 @@ def make_plan(offer: Offer, files: PolicyFiles, sight: Sight) -> Plan | NoPlan:
         endpoint=offer.endpoint,
         model=offer.model,
         version=offer.version,
-        model_id=model.id,
         policy=policy.policy,
         policy_hash=files.hash,
         creation=Creation(
@@ -175,14 +179,17 @@ def make_plan(offer: Offer, files: PolicyFiles, sight: Sight) -> Plan | NoPlan:
         calls_of_event=layout.calls_of_event,
         deadline=policy.deadline,
         on_failure=policy.on_failure,
-        keep_old=policy.keep.old if policy.keep else 0,
-        keep_for=policy.keep.time if policy.keep else timedelta(0),
+        keep_old=keep.old,
+        keep_for=keep.time,
         keep_failed=policy.keep_failed,
-        tags=model.tags,
         stable_tags=sight.served.tags if sight.served else None,
-        registered_by=model.created_by,
+        **_about(model),
         timings=sight.timings,
     )
+
+
+def _about(model: ModelVersion) -> dict[str, Any]:
+    return {"model_id": model.id, "tags": model.tags, "registered_by": model.created_by}
 
 
 def _served(snapshot: Snapshot, stable: str | None) -> tuple[str, str]:

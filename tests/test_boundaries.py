@@ -23,17 +23,39 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "settings": frozenset(),
     "event": frozenset(),
     "pattern": frozenset({"re2"}),
-    "version_rule": frozenset(),
+    "version_scheme": frozenset({"semver"}),
+    "integer_range": frozenset(),
+    "semver_range": frozenset({"semver"}),
+    "version_allow": frozenset({"semver"}),
+    "version_rule": frozenset({"semver"}),
     "placeholder": frozenset({"yaml"}),
     "template_place": frozenset({"yaml"}),
     "template": frozenset({"yaml"}),
-    "window": frozenset(),
+    "tag_rule": frozenset(),
+    "window": frozenset({"tzdata"}),
+    "policy_part": frozenset({"pydantic", "pydantic_core"}),
+    "policy_strategy": frozenset({"pydantic"}),
+    "policy_gate_part": frozenset({"pydantic"}),
+    "policy_gate_metric": frozenset({"pydantic"}),
+    "policy_gate": frozenset({"pydantic"}),
+    "policy_people": frozenset({"pydantic"}),
     "policy": frozenset({"pydantic"}),
-    "policy_files": frozenset({"pydantic", "pydantic_core", "yaml"}),
+    "policy_place": frozenset({"yaml"}),
+    "policy_yaml": frozenset({"yaml"}),
+    "policy_complaint": frozenset({"pydantic", "pydantic_core"}),
+    "policy_named": frozenset({"jsonschema"}),
     "matching": frozenset(),
+    "policy_overlap": frozenset(),
+    "policy_files": frozenset({"pydantic", "pydantic_core"}),
     "step": frozenset(),
+    "layout": frozenset(),
     "plan": frozenset(),
-    "gate": frozenset(),
+    "gate": frozenset({"jsonschema", "referencing"}),
+    "gate_tally": frozenset(),
+    "gate_metric": frozenset(),
+    "gate_agreement": frozenset(),
+    "gate_champion": frozenset(),
+    "gate_call": frozenset(),
     "rollout": frozenset(),
     "codec": frozenset({"pydantic"}),
     "ledger_record": frozenset(),
@@ -47,6 +69,12 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "view": frozenset(),
     "ports": frozenset(),
     "waiting": frozenset({"pydantic"}),
+    "diary": frozenset(),
+    "asking": frozenset(),
+    "settling": frozenset(),
+    "baking": frozenset(),
+    "gating": frozenset(),
+    "reverting": frozenset(),
     "orchestrator": frozenset(),
     "activities": frozenset(),
     "operations": frozenset(),
@@ -75,8 +103,11 @@ OUTSIDE = frozenset(
     {"asyncio", "http", "io", "os", "random", "secrets", "shutil", "socket", "subprocess"}
     | {"tempfile", "threading", "time", "urllib", "uuid"}
 )
-OPENS_FILES = frozenset({"policy_files", "template", "settings", "app"})
-REPLAYED = ("orchestrator", "waiting")
+OPENS_FILES = frozenset({"policy_files", "policy_named", "template", "settings", "app"})
+REPLAYED = (
+    *("waiting", "diary", "asking", "settling", "baking", "gating", "reverting"),
+    "orchestrator",
+)
 
 
 def parse(path: Path) -> ast.Module:

@@ -95,12 +95,12 @@ def test_every_complaint_as_json(shell: Shell) -> None:
 
 
 def test_what_the_app_does_not_do_yet_is_a_warning_and_with_strict_an_error(shell: Shell) -> None:
-    (shell.folder / "churn.yaml").write_text(f"{GOOD}on_failure: freeze\n")
+    (shell.folder / "churn.yaml").write_text(f"{GOOD}announce: [teams]\n")
     said = shell.run("--json")
     assert (said.code, said.json["ok"], said.json["policies"]) == (0, True, ["churn-prod"])
     (complaint,) = said.json["complaints"]
-    assert (complaint["kind"], complaint["path"]) == ("warning", "on_failure")
-    assert "warning: on_failure: freeze" in shell.run().out
+    assert (complaint["kind"], complaint["path"]) == ("warning", "announce")
+    assert "warning: announce: " in shell.run().out
     strict = shell.run("--json", "--strict")
     assert (strict.code, strict.json["ok"]) == (1, False)
     assert strict.json["complaints"] == [{**complaint, "kind": "error"}]

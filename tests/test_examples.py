@@ -16,12 +16,7 @@ from tests.test_policy_language import TEN_COMPLAINTS, TEN_MISTAKES
 REPOSITORY = Path(__file__).parents[1]
 EXAMPLES = REPOSITORY / "docs" / "examples"
 SCHEMA = json.loads((REPOSITORY / "docs" / "policy.schema.json").read_text())
-LONG_FORM = "semver-in-a-tag.yaml"
-_no_long_form_yet = pytest.mark.xfail(strict=True, reason="version rules have no long form yet")
-FILES = [
-    pytest.param(path, id=path.name, marks=_no_long_form_yet if path.name == LONG_FORM else ())
-    for path in sorted(EXAMPLES.glob("*.yaml"))
-]
+FILES = [pytest.param(path, id=path.name) for path in sorted(EXAMPLES.glob("*.yaml"))]
 OTHERS = [REPOSITORY / "policies", REPOSITORY / "local" / "demo" / "policies"]
 
 
@@ -72,7 +67,7 @@ def test_shipped_policies_fit_the_schema(folder: Path) -> None:
 def test_the_examples_stand_side_by_side() -> None:
     loaded = read_policies(EXAMPLES)
     errors = [one for one in loaded.complaints if one.kind == "error"]
-    assert {one.file for one in errors} <= {LONG_FORM}
+    assert errors == []
     assert len(FILES) >= 9
 
 

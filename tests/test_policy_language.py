@@ -119,7 +119,7 @@ ACCEPTED = [
     f"{STEPS}gates: [{{kind: http, url: 'https://20.1.2.3/', when: [event, roll_back]}}]\n",
     f"{STEPS}{PROMOTE}, quorum: 5}}}}\n",
     f"{STEPS}approval: {{before: {{approvers: [user:ada, role:R.A], quorum: 2}}}}\n",
-    f"{STEPS}on_failure: freeze\nkeep: {{old: 0}}\nkeep_failed: 2h\n",
+    f"{STEPS}announce: [teams]\nkeep: {{old: 0}}\nkeep_failed: 2h\n",
     f"{STEPS}windows: {{deny: [Sat UTC, 22:00-06:00 America/New_York]}}\n",
     f"{STEPS}announce: [teams, topic]\n",
     f"{STEPS}gates: [{METRIC}}}]\ndeadline: 11m\n",
@@ -466,10 +466,10 @@ def test_what_the_app_does_is_carried_out(on_new_version: str) -> None:
 def test_policy_that_the_app_cannot_carry_out_is_left_out_with_a_warning(folder: Path) -> None:
     (folder / "churn.yaml").write_text(GOOD)
     text = GOOD.replace("churn", "fraud").replace("templates/fraud", "templates/churn")
-    (folder / "fraud.yaml").write_text(text + "on_failure: freeze\n")
+    (folder / "fraud.yaml").write_text(text + "announce: [teams]\n")
     loaded = read_policies(folder)
     assert [one.policy.policy for one in loaded.policies] == ["churn-prod"]
     assert [one.policy.policy for one in loaded.left_out] == ["fraud-prod"]
     (complaint,) = loaded.complaints
-    assert (complaint.kind, complaint.path, complaint.line) == ("warning", "on_failure", 5)
+    assert (complaint.kind, complaint.path, complaint.line) == ("warning", "announce", 5)
     assert "does not carry it out yet" in complaint.expected

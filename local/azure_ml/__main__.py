@@ -73,21 +73,8 @@ def run(given: argparse.Namespace, make: Callable[[Settings], Emulator]) -> int:
 async def _serve(
     given: argparse.Namespace, make: Callable[[Settings], Emulator], data: Path
 ) -> int:
-    settings = Settings(
-        data=data,
-        port=given.port,
-        pace=given.pace,
-        subscription=given.subscription,
-        resource_group=given.resource_group,
-        workspace=given.workspace,
-        location=given.location,
-        dialect=given.event_dialect,
-        event_scale=given.event_scale,
-        raises_deployed=given.raise_model_deployed,
-        quotas=Quotas(endpoints=given.endpoint_quota, deployments=given.deployment_quota),
-    )
     try:
-        emulator = make(settings)
+        emulator = make(_settings(given, data))
     except OSError as error:
         print(f"listening on port {given.port or 'of the last start'}: {error}", file=sys.stderr)
         return 1
@@ -115,6 +102,22 @@ async def _serve(
     await stopped.wait()
     await emulator.stop()
     return 0
+
+
+def _settings(given: argparse.Namespace, data: Path) -> Settings:
+    return Settings(
+        data=data,
+        port=given.port,
+        pace=given.pace,
+        subscription=given.subscription,
+        resource_group=given.resource_group,
+        workspace=given.workspace,
+        location=given.location,
+        dialect=given.event_dialect,
+        event_scale=given.event_scale,
+        raises_deployed=given.raise_model_deployed,
+        quotas=Quotas(endpoints=given.endpoint_quota, deployments=given.deployment_quota),
+    )
 
 
 def _pace(text: str) -> Durations:

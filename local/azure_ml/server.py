@@ -154,18 +154,10 @@ class Emulator:
         )
 
     def _make_parts(self) -> Parts:
-        store, workspace, operations = self._store, self.workspace, self._operations
-        home = Home(id=workspace.id, type=TYPE, shelf="", knows_names=True)
-        models, codes, environments = (
-            Assets(store, workspace, kind, home)
-            for kind in (
-                catalogue.model_kind(self._storage, self._events.registered),
-                catalogue.code_kind(),
-                catalogue.environment_kind(),
-            )
-        )
+        workspace, operations = self.workspace, self._operations
+        models, codes, environments = self._make_assets()
         control = Control(
-            store=store,
+            store=self._store,
             workspace=workspace,
             operations=operations,
             pace=self._pace,
@@ -198,6 +190,18 @@ class Emulator:
             registries=registries,
             region=Region(control),
         )
+
+    def _make_assets(self) -> tuple[Assets, Assets, Assets]:
+        home = Home(id=self.workspace.id, type=TYPE, shelf="", knows_names=True)
+        models, codes, environments = (
+            Assets(self._store, self.workspace, kind, home)
+            for kind in (
+                catalogue.model_kind(self._storage, self._events.registered),
+                catalogue.code_kind(),
+                catalogue.environment_kind(),
+            )
+        )
+        return models, codes, environments
 
     # --- life
 

@@ -6,13 +6,14 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from deploy_logic import pattern as patterns
 from deploy_logic.errors import PatternError
 from deploy_logic.event import ModelRegistered
 from deploy_logic.matching import NoMatch, Offer, PolicyIndex, match_policies
 from deploy_logic.pattern import NamePattern, PatternSet, parse_name_pattern
-from deploy_logic.policy import Policy
+from deploy_logic.policy import Policy, Selector
 from tests.builders import WORKSPACE, a_policy
 
 LETTERS = "ab-é."
@@ -23,7 +24,18 @@ regexes = st.text(LETTERS + "^$()|*+?[]{}1,\\", min_size=1, max_size=8).map("reg
 broad = st.sampled_from(
     ["glob:*", "glob:a*", "glob:*b", "glob:?*", "regex:.", "regex:a|b", "a", "b"]
 )
-written = broad | models | globs | regexes | st.text(max_size=5).filter(bool)
+
+
+def may_be_written(model: str) -> bool:
+    """Whether a policy may say it; what it may not is refused when the policy is read."""
+    try:
+        Selector(model=model)
+    except ValidationError:
+        return False
+    return True
+
+
+written = (broad | models | globs | regexes | st.text(max_size=5)).filter(may_be_written)
 versions = st.sampled_from(["1", "7", "12", "x", "007"])
 rules = st.just("latest") | st.sampled_from(["7", ">= 3, < 10", "!= 7"])
 endpoints = st.just("fraud") | st.sampled_from(["shared", "{model}", "m-{model}", "{model}-prod"])
