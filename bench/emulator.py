@@ -38,8 +38,9 @@ def run() -> list[Figure]:
 
 def _start(folder: Path) -> "subprocess.Popen[str]":
     command = (sys.executable, "-m", "local.azure_ml", "--servers", "echo", "--data", str(folder))
-    quotas = ("--endpoint-quota", "1000", "--deployment-quota", "1000")
-    return subprocess.Popen([*command, *quotas], stdout=subprocess.PIPE, text=True)
+    options = ("--endpoint-quota", "1000", "--deployment-quota", "1000", "--stop-with-stdin")
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*command, *options], stdin=pipe, stdout=pipe, text=True)
 
 
 def _measure(ready: dict[str, Any], pid: int) -> list[Figure]:

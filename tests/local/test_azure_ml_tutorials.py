@@ -16,7 +16,7 @@ import pytest
 
 from tests.local.azure_ml_lab import REAL, Lab, environment, lab, until
 from tests.local.scoring_world import train
-from tests.local.test_azure_ml_wire import Token, cloud_of
+from tests.local.test_azure_ml_wire import Token, cloud_of, forget_named_deployment
 
 pytestmark = [
     pytest.mark.e2e,
@@ -230,12 +230,8 @@ def test_code_and_environment_from_the_yaml_of_az_ml(ml_client: Any, files: Path
 
 
 def invoke(ml_client: Any, name: str, request: str, deployment: str | None = None) -> str:
-    from azure.ai.ml.constants._endpoint import EndpointInvokeFields  # noqa: PLC0415 - see above
-
+    forget_named_deployment()
     answer = ml_client.online_endpoints.invoke(
         endpoint_name=name, deployment_name=deployment, request_file=request
     )
-    # azure-ai-ml 1.35 writes the header into a dictionary that all its calls share: without this
-    # every later call of the process would name the deployment too. Until it copies the dictionary.
-    EndpointInvokeFields.DEFAULT_HEADER.pop("azureml-model-deployment", None)
     return str(answer)

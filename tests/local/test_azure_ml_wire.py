@@ -56,6 +56,17 @@ def cloud_of(aml: Lab) -> dict[str, Any]:
     return {"cloud": name, "cloud_metadata": metadata(url), "polling_interval": 1}
 
 
+def forget_named_deployment() -> None:
+    """Let the next `invoke` go where the weights send it.
+
+    azure-ai-ml 1.35 writes the header into a dictionary that all its calls share, so every later
+    call of the process would name the deployment too: needed until it copies the dictionary.
+    """
+    from azure.ai.ml.constants._endpoint import EndpointInvokeFields  # noqa: PLC0415 - see above
+
+    EndpointInvokeFields.DEFAULT_HEADER.pop("azureml-model-deployment", None)
+
+
 def metadata(url: str) -> dict[str, str]:
     return {
         "azure_portal": url,
@@ -69,6 +80,7 @@ def metadata(url: str) -> dict[str, str]:
 
 def record(world: World, name: str) -> list[str]:
     """Do one scenario and give what was sent, one line per request."""
+    forget_named_deployment()
     act = SCENARIOS[name](world)
     world.aml.admin("DELETE", "requests")
     act()
