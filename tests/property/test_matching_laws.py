@@ -43,14 +43,17 @@ endpoints = st.just("fraud") | st.sampled_from(["shared", "{model}", "m-{model}"
 
 @st.composite
 def policies_of_any_kind(draw: st.DrawFn) -> list[Policy]:
-    return [
-        a_policy(
+    """Return policies with any text as name, also such as no file of policies could hold."""
+    found = []
+    for number in range(draw(st.integers(0, 6))):
+        policy = a_policy(
             policy=f"policy-{number}",
-            select={"model": draw(written), "version": draw(rules)},
+            select={"model": "fraud", "version": draw(rules)},
             deploy={"endpoint": draw(endpoints), "template": "t.yml"},
         )
-        for number in range(draw(st.integers(0, 6)))
-    ]
+        select = policy.select.model_copy(update={"model": draw(written)})
+        found.append(policy.model_copy(update={"select": select}))
+    return found
 
 
 def an_event(model: str, version: str) -> ModelRegistered:
