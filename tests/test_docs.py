@@ -232,7 +232,7 @@ def test_every_activity_and_state_has_its_row() -> None:
 
 @pytest.mark.parametrize("operation", list(Operation))
 def test_every_operation_is_explained(operation: Operation) -> None:
-    assert f"`{operation.value}`" in section(HOW, "## The phases")
+    assert f"| `{operation.value}` |" in section(HOW, "## The operations")
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
