@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -16,8 +17,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from deploy_logic.errors import Complaint, PolicyError
-from deploy_logic.policy import Policy
-from deploy_logic.policy_gate import Probe
+from deploy_logic.policy import Policy, refuse_bakes
+from deploy_logic.policy_gate import METRIC_LAG, Probe
 from deploy_logic.policy_part import Part
 
 _VARIANTS = frozenset({"canary", "blue-green", "all-at-once", "dict", "list"})
@@ -56,8 +57,11 @@ def load_policies(folder: Path) -> tuple[PolicyFiles, ...]:
     return loaded.policies
 
 
-def read_policies(folder: Path) -> Loaded:
-    """Return what can be used of the folder's *.yaml files: one bad policy harms no other."""
+def read_policies(folder: Path, *, metric_lag: timedelta = METRIC_LAG) -> Loaded:
+    """Return what can be used of the folder's *.yaml files: one bad policy harms no other.
+
+    metric_lag is what the app is told of Azure Monitor; no bake with a metric gate may be shorter.
+    """
     complaints: list[Complaint] = []
     loaded: list[PolicyFiles] = []
     places: dict[str, str] = {}
@@ -67,7 +71,7 @@ def read_policies(folder: Path) -> Loaded:
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         for node in _documents(path, complaints):
             found = _load_one(path, node, complaints)
-            if found is None:
+            if found is None or _refuse_bakes(path, node, found, metric_lag, complaints):
                 continue
             name = found.policy.policy
             if name in places:
@@ -114,6 +118,18 @@ def _load_one(path: Path, node: yaml.Node, complaints: list[Complaint]) -> Polic
         return None
     files = _read_named(path, node, policy, complaints)
     return None if files is None or repeated else files
+
+
+def _refuse_bakes(
+    path: Path,
+    node: yaml.Node,
+    found: PolicyFiles,
+    metric_lag: timedelta,
+    complaints: list[Complaint],
+) -> bool:
+    wrongs = refuse_bakes(found.policy, metric_lag)
+    complaints += [_complain(path, node, one.path, one.given, one.expected) for one in wrongs]
+    return bool(wrongs)
 
 
 def _own_errors(error: ValidationError) -> list[ErrorDetails]:

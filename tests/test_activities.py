@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from deploy_logic.activities import ACTIVITIES, Outside
+from deploy_logic.activities import ACTIVITIES
 from deploy_logic.codec import encode
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Answer
 from deploy_logic.plan import Plan, Sight, Snapshot, make_plan
 from tests.builders import TIMINGS, WORKSPACE, a_policy, an_offer, policy_files
-from tests.fakes import Clock, FakeDeployment, FakeEndpoint, FakeWorkspace
+from tests.fakes import Clock, FakeDeployment, FakeEndpoint, FakeWorkspace, an_outside
 
 MINUTE = timedelta(minutes=1)
 WRITES = {"create_endpoint", "create_deployment", "set_traffic", "delete_deployment"}
@@ -30,10 +30,10 @@ class Stage:
     def __init__(self) -> None:
         self.clock = Clock()
         self.workspace = FakeWorkspace(self.clock)
-        self.outside = Outside(
+        self.outside = an_outside(
+            self.workspace,
+            lambda: [policy_files(POLICY)],
             open_workspace={WORKSPACE: self.workspace}.__getitem__,
-            policies=lambda: [policy_files(POLICY)],
-            timings=TIMINGS,
         )
         self.workspace.serve("6")
         self.workspace.register("7")
