@@ -103,6 +103,7 @@ def ready(stage: Stage, activity: str) -> None:
 
 # --- twice in a row
 
+ELSEWHERE = {"measure"}  # not on the workspace: tests/test_activities_gate.py
 WRITE_OF = {
     "look": [],
     "create_endpoint": ["create_endpoint"],
@@ -117,11 +118,11 @@ WRITE_OF = {
 
 
 def test_table_of_activities_is_whole() -> None:
-    assert set(WRITE_OF) == set(ACTIVITIES)
+    assert {*WRITE_OF, *ELSEWHERE} == set(ACTIVITIES)
 
 
 @pytest.mark.parametrize("is_late", [False, True], ids=["at once", "an hour later"])
-@pytest.mark.parametrize("activity", ACTIVITIES)
+@pytest.mark.parametrize("activity", WRITE_OF)
 def test_second_call_writes_nothing(stage: Stage, activity: str, *, is_late: bool) -> None:
     ready(stage, activity)
     first = stage.call(activity, payload_of(stage, activity))
@@ -157,7 +158,7 @@ def test_second_call_writes_nothing(stage: Stage, activity: str, *, is_late: boo
     ],
     ids=["transient", "conflict", "forbidden", "hopeless"],
 )
-@pytest.mark.parametrize("activity", ACTIVITIES)
+@pytest.mark.parametrize("activity", WRITE_OF)
 def test_refusal_is_an_answer(
     stage: Stage, activity: str, error: WorkspaceError, answer: dict[str, Any]
 ) -> None:
@@ -170,7 +171,7 @@ def test_refusal_is_an_answer(
     assert stage.call(activity, payload_of(stage, activity)) == answer
 
 
-@pytest.mark.parametrize("activity", ACTIVITIES)
+@pytest.mark.parametrize("activity", WRITE_OF)
 def test_our_own_mistake_is_left_to_the_engine(stage: Stage, activity: str) -> None:
     def break_down(_method: str, _when: str) -> None:
         raise ZeroDivisionError
