@@ -13,7 +13,9 @@ pytestmark = pytest.mark.e2e
 def _judged(rollout: dict[str, Any], gate: str) -> list[dict[str, Any]]:
     """Return the figures of every verdict of the gate, in their order."""
     return [
-        entry["figures"] for entry in rollout["timeline"] if entry["text"].startswith(f"{gate}:")
+        entry["figures"]
+        for entry in rollout["timeline"]
+        if entry["text"].startswith(f"{gate}:") and "verdict" in entry["figures"]
     ]
 
 
