@@ -12,8 +12,8 @@ import functools
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from deploy_logic.activities_gate import measure
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import judge_probes
@@ -23,12 +23,10 @@ from deploy_logic.plan import (
     Plan,
     Sight,
     Snapshot,
-    Timings,
     find_served,
     read_model_id,
 )
-from deploy_logic.policy_files import PolicyFiles
-from deploy_logic.ports import DeploymentState, EndpointState, Workspace
+from deploy_logic.ports import DeploymentState, EndpointState, Outside, Workspace
 from deploy_logic.step import Probe
 
 _LOG = logging.getLogger("rollout")
@@ -43,15 +41,6 @@ _BAD_CANDIDATE = frozenset({"ImageBuildFailure", "ResourceNotReady", "BadArgumen
 _CONFLICT = 409
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit)\b")
 _SERVER = re.compile(r"azureml_inference_server_http\.")  # wraps what the user's script raised
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
-    """What the activities act on."""
-
-    open_workspace: Callable[[str], Workspace]  # by ARM id
-    policies: Callable[[], Sequence[PolicyFiles]]
-    timings: Timings
 
 
 type Activity = Callable[[Outside, Json], Json]
@@ -247,6 +236,7 @@ ACTIVITIES: Mapping[str, Activity] = {
         weigh,
         look_back,
         retire,
+        _tell_all(measure),
     )
 }
 

@@ -3,14 +3,15 @@
 import functools
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy_logic.activities import Outside
+from deploy_logic.errors import WorkspaceError
 from deploy_logic.matching import PolicyIndex
 from deploy_logic.plan import Timings
 from deploy_logic.policy_files import PolicyFiles, read_policies
-from deploy_logic.ports import Workspace
+from deploy_logic.ports import Logs, Monitor, Outside, Workspace
 from deploy_logic.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class App:
     def __init__(self, *, environment: Mapping[str, str], folder: Path) -> None:
         """Read the settings and the policies; ask nobody."""
         self.settings: Settings = read_settings(environment, app=folder)
-        loaded = read_policies(self.settings.policies)
+        loaded = read_policies(self.settings.policies, metric_lag=self.settings.metric_lag)
         for complaint in loaded.complaints:
             _LOG.error("policy refused", extra={"complaint": str(complaint)})
         self.policy_files: tuple[PolicyFiles, ...] = loaded.policies
@@ -48,14 +49,37 @@ class App:
 
         return AzureMl(workspace, cloud=self.settings.cloud, credential=self._credential)
 
+    def _open_monitor(self, workspace: str) -> Monitor:
+        from deploy_logic.adapters.azure_monitor import AzureMonitor  # noqa: PLC0415 - as above
+
+        return AzureMonitor(workspace, cloud=self.settings.cloud, credential=self._credential)
+
+    def _open_logs(self) -> Logs:
+        from deploy_logic.adapters import log_analytics  # noqa: PLC0415 - as above
+
+        if not self.settings.logs_workspace:
+            raise WorkspaceError(
+                "asking the logs: the settings name none (ROLLOUT_LOGS_WORKSPACE: the workspace id "
+                "of a Log Analytics workspace)"
+            )
+        return log_analytics.LogAnalytics(
+            self.settings.logs_workspace,
+            address=log_analytics.find_address(self.settings.cloud["resource_manager"]),
+            credential=self._credential,
+        )
+
     def _open_outside(self) -> Outside:
         settings = self.settings
         return Outside(
             open_workspace=self.open_workspace,
+            open_monitor=functools.cache(self._open_monitor),
+            open_logs=functools.cache(self._open_logs),
             policies=lambda: self.policy_files,
             timings=Timings(
                 poll_interval=settings.poll_interval,
                 creation_deadline=settings.creation_deadline,
                 shift_deadline=settings.shift_deadline,
+                metric_lag=settings.metric_lag,
             ),
+            now=lambda: datetime.now(UTC),
         )

@@ -9,14 +9,16 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from deploy_logic.errors import Complaint, PolicyError
-from deploy_logic.policy import Policy, not_carried_out
+from deploy_logic.policy import Policy, not_carried_out, refuse_bakes
 from deploy_logic.policy_complaint import point, print_path, read_policy
+from deploy_logic.policy_gate_metric import METRIC_LAG
 from deploy_logic.policy_named import NamedFiles, Texts, find_root
 from deploy_logic.policy_overlap import find_overlaps
 from deploy_logic.policy_part import Part, Wrong
@@ -82,23 +84,25 @@ def load_policies(folder: Path) -> tuple[PolicyFiles, ...]:
     return loaded.policies
 
 
-def read_policies(folder: Path) -> Loaded:
+def read_policies(folder: Path, *, metric_lag: timedelta = METRIC_LAG) -> Loaded:
     """Return what can be used of the folder's *.yaml files: one bad policy harms no other.
 
+    metric_lag is what the app is told of Azure Monitor; no bake with a metric gate may be shorter.
     A policy that says what this version of the app does not do is left out, with a warning: it
     must not run without its approvals or gates.
     """
     if not folder.is_dir():
         complaint = _about_file(folder.name, "is not a folder", "a folder of *.yaml policies")
         return Loaded(policies=(), complaints=(complaint,))
-    return _Folder(folder).load()
+    return _Folder(folder, metric_lag).load()
 
 
 class _Folder:
     """Reads one folder, and collects what is wrong."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, metric_lag: timedelta) -> None:
         self._folder = folder
+        self._metric_lag = metric_lag
         self._root = find_root(folder)
         self._complaints: list[Complaint] = []
         self._read: list[_Read] = []
@@ -171,6 +175,9 @@ class _Folder:
                 texts = named.read()
                 self._keep_templates(document.value.get("deploy"), texts)
                 complaints += [*named.complaints, *self._take_name(file, document)]
+                if found.policy is not None:
+                    short = refuse_bakes(found.policy, self._metric_lag)
+                    complaints += [point(file, document.place, one.path, one) for one in short]
                 if found.policy is not None and not complaints:
                     files = PolicyFiles(policy=found.policy, **texts)
                     self._read.append(_Read(file=file, document=document, files=files))

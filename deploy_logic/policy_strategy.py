@@ -116,7 +116,11 @@ def refuse_short_bakes(
     No final bake at all is a choice, not a mistake: nothing is watched then.
     """
     return [
-        Wrong(path=path, expected=f"{print_duration(shortest)} or longer: {why}")
+        Wrong(
+            path=path,
+            given=print_duration(length),
+            expected=f"{print_duration(shortest)} or longer: {why}",
+        )
         for path, length in list_bakes(strategy)
         if length < shortest and not (path == ("final_bake",) and length == _NOTHING)
     ]

@@ -1,6 +1,6 @@
 """Step 5 of 5: what we need from outside, as a few small Protocols in Azure's words."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -8,9 +8,11 @@ from typing import Any, Protocol
 from deploy_logic.codec import Json
 from deploy_logic.controls import Controls, Turned
 from deploy_logic.gate import Answer
+from deploy_logic.gate_metric import Measured
 from deploy_logic.ledger_record import Barred
 from deploy_logic.matching import Offer
-from deploy_logic.plan import Deployment, ModelVersion, Plan
+from deploy_logic.plan import Deployment, ModelVersion, Plan, Timings
+from deploy_logic.policy_files import PolicyFiles
 from deploy_logic.rollout import Request
 from deploy_logic.turns import Turns
 
@@ -93,6 +95,46 @@ class Workspace(Protocol):
     def score(self, endpoint: str, deployment: str, body: str) -> Answer:
         """Send one request to this very deployment, whatever the weights are."""
         ...
+
+
+class Monitor(Protocol):
+    """What Azure Monitor measured of the endpoints of one workspace. Raises as Workspace does."""
+
+    def read(
+        self,
+        metric: str,
+        *,
+        endpoint: str,
+        candidate: str,
+        stable: str | None,
+        since: datetime,
+        until: datetime,
+    ) -> Measured:
+        """Return candidate and stable in that window; where nothing was seen, empty readings.
+
+        metric is one that step.MetricSource names; the window begins with a full minute.
+        """
+        ...
+
+
+class Logs(Protocol):
+    """One Log Analytics workspace. Raises as Workspace does."""
+
+    def count(self, query: str, *, since: datetime, until: datetime) -> float | None:
+        """Return the number that the query gives over that time; None when it gives none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What the activities act on."""
+
+    open_workspace: Callable[[str], Workspace]  # by ARM id
+    open_monitor: Callable[[str], Monitor]  # by the workspace's ARM id
+    open_logs: Callable[[], Logs]  # WorkspaceError where the settings name none
+    policies: Callable[[], Sequence[PolicyFiles]]
+    timings: Timings
+    now: Callable[[], datetime]
 
 
 class Engine(Protocol):

@@ -26,6 +26,7 @@ CLOUD_KEYS = (
     "registry_discovery_endpoint",
 )
 _MOST_DIGITS = 7
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 PUBLIC_CLOUD = {
     "azure_portal": "https://portal.azure.com/",
     "resource_manager": "https://management.azure.com/",
@@ -46,8 +47,10 @@ class Settings:
     poll_interval: timedelta  # first wait between two looks at a running Azure operation
     creation_deadline: timedelta  # for one deployment or endpoint to be created
     shift_deadline: timedelta  # for one change of weights to take effect
+    metric_lag: timedelta = timedelta(minutes=3)  # Azure Monitor does not know all of it yet
     sweep_look_back: timedelta  # how old a registration the sweep may still start
     event_queue: str = ""  # the Storage queue to take events from; empty: Event Grid calls us
+    logs_workspace: str = ""  # the Log Analytics workspace that logs gates ask; empty: none
     trust_platform_identity: bool  # the platform strips and sets X-MS-CLIENT-PRINCIPAL
     max_parallel: int = 0  # rollouts that go on at once over all endpoints; 0: no cap
 
@@ -74,6 +77,8 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
         "poll_interval": take("ROLLOUT_POLL_INTERVAL", "15s", _positive),
         "creation_deadline": take("ROLLOUT_CREATION_DEADLINE", "1h", _positive),
         "shift_deadline": take("ROLLOUT_SHIFT_DEADLINE", "30m", _positive),
+        "metric_lag": take("ROLLOUT_METRIC_LAG", "3m", parse_duration),
+        "logs_workspace": take("ROLLOUT_LOGS_WORKSPACE", "", _guid),
         "sweep_look_back": take("ROLLOUT_SWEEP_LOOK_BACK", "2d", parse_duration),
         "event_queue": take("ROLLOUT_EVENT_QUEUE", "", _queue),
         "max_parallel": take("ROLLOUT_MAX_PARALLEL", "0", _count),
@@ -122,6 +127,15 @@ def _queue(text: str) -> str:
         raise ValueError(
             f"{text!r} is not the name of a Storage queue (3 to 63 lower-case letters, digits and "
             "single dashes)"
+        )
+    return text
+
+
+def _guid(text: str) -> str:
+    if text and _GUID.fullmatch(text) is None:
+        raise ValueError(
+            f"{text!r} is not the workspace id of a Log Analytics workspace (such as "
+            "00000000-0000-0000-0000-000000000000)"
         )
     return text
 

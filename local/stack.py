@@ -113,6 +113,7 @@ class Stack:
             "ROLLOUT_POLICIES": str(self._policies),
             "ROLLOUT_CLOUD_METADATA": json.dumps(cloud),
             "ROLLOUT_POLL_INTERVAL": "PT0.5S" if self._pace != "realistic" else "5s",
+            "ROLLOUT_METRIC_LAG": "0s" if self._pace != "realistic" else "3m",
             "ROLLOUT_SWEEP_SCHEDULE": "0 */5 * * * *",
             "ROLLOUT_TRUST_PLATFORM_IDENTITY": "true",
             "IDENTITY_ENDPOINT": here["identity_endpoint"],

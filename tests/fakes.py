@@ -6,7 +6,7 @@ does.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,14 +15,16 @@ from deploy_logic.codec import Json, decode, encode
 from deploy_logic.controls import Controls, Turned, turn
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Answer
+from deploy_logic.gate_metric import Measured, Reading
 from deploy_logic.ledger_operation import decide
 from deploy_logic.ledger_record import Barred, Ended, Ledger, Start, Tell, Wake
 from deploy_logic.matching import Offer
 from deploy_logic.plan import Deployment, ModelVersion, Plan
-from deploy_logic.ports import DeploymentState, EndpointState
+from deploy_logic.policy_files import PolicyFiles
+from deploy_logic.ports import DeploymentState, EndpointState, Outside, Workspace
 from deploy_logic.rollout import Phase, Request
 from deploy_logic.turns import Turns
-from tests.builders import MONDAY, model_id
+from tests.builders import MONDAY, TIMINGS, model_id
 
 NEVER = timedelta(days=1000)
 
@@ -262,6 +264,116 @@ class FakeWorkspace:
         if found.busy_until > self.clock.now or creating:
             raise WorkspaceError("another operation is running", code="Conflict", status=409)
         return found
+
+
+class FakeMonitor:
+    """The Monitor port in memory: it is told of every request, and of utilisation by the minute."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.asked: list[tuple[str, str, str | None]] = []  # metric, candidate, stable
+        self.endpoints: set[str] = set()
+        self.fault: Callable[[], None] = lambda: None
+        self._requests: list[tuple[datetime, str, str, int, float]] = []
+        self._used: list[tuple[datetime, str, str, str, float]] = []
+
+    def note(
+        self, endpoint: str, deployment: str, *, status: int = 200, milliseconds: float = 12
+    ) -> None:
+        """Note a request that has just ended."""
+        self.endpoints.add(endpoint.lower())
+        key = (endpoint.lower(), deployment.lower())
+        self._requests.append((self.clock.now, *key, status, milliseconds))
+
+    def note_use(self, endpoint: str, deployment: str, metric: str, share: float) -> None:
+        """Note a minute of cpu, memory or gpu."""
+        self.endpoints.add(endpoint.lower())
+        key = (endpoint.lower(), deployment.lower())
+        self._used.append((self.clock.now, *key, metric, share))
+
+    # The port
+
+    def read(
+        self,
+        metric: str,
+        *,
+        endpoint: str,
+        candidate: str,
+        stable: str | None,
+        since: datetime,
+        until: datetime,
+    ) -> Measured:
+        self.asked.append((metric, candidate, stable))
+        self.fault()
+        begin = since.replace(second=0, microsecond=0) if until > since else until
+
+        def of(deployment: str) -> Reading:
+            return self._read(metric, (endpoint.lower(), deployment.lower()), begin, until)
+
+        if until > since and endpoint.lower() not in self.endpoints:
+            raise WorkspaceError(f"reading {metric}: no endpoint {endpoint}", status=404)
+        of_stable = None if stable is None else of(stable)
+        return Measured(candidate=of(candidate), stable=of_stable, since=begin, until=until)
+
+    # Inside
+
+    def _read(self, metric: str, key: tuple[str, str], begin: datetime, until: datetime) -> Reading:
+        if metric in {"cpu", "memory", "gpu"}:
+            used = [
+                share
+                for at, *whose, name, share in self._used
+                if tuple(whose) == key and name == metric and begin <= at < until
+            ]
+            return Reading(samples=len(used), value=sum(used) / len(used)) if used else Reading()
+        seen = [
+            (status, took)
+            for at, *whose, status, took in self._requests
+            if tuple(whose) == key and begin <= at < until
+        ]
+        if not seen:
+            return Reading()
+        if metric.startswith("latency_"):
+            rank = -(-len(seen) * int(metric.removeprefix("latency_p")) // 100)
+            slowest_first = sorted(took for _, took in seen)
+            return Reading(samples=len(seen), value=slowest_first[rank - 1])
+        if metric == "requests":
+            return Reading(samples=len(seen), value=float(len(seen)))
+        is_hit = {"error_rate": lambda status: status // 100 != 2}.get(metric)
+        hits = sum(1 for status, _ in seen if (is_hit(status) if is_hit else status == 424))
+        return Reading(samples=len(seen), value=hits / len(seen), hits=hits)
+
+
+class FakeLogs:
+    """The Logs port in memory: every query gives the same number."""
+
+    def __init__(self, number: float | None = None) -> None:
+        self.number = number
+        self.asked: list[tuple[str, datetime, datetime]] = []
+
+    def count(self, query: str, *, since: datetime, until: datetime) -> float | None:
+        self.asked.append((query, since, until))
+        return self.number
+
+
+def an_outside(
+    workspace: FakeWorkspace,
+    policies: Callable[[], Sequence[PolicyFiles]],
+    *,
+    monitor: FakeMonitor | None = None,
+    logs: FakeLogs | None = None,
+    open_workspace: Callable[[str], Workspace] | None = None,
+) -> Outside:
+    """Return what the activities act on: the fakes, on the clock of the workspace."""
+    clock = workspace.clock
+    the_monitor, the_logs = monitor or FakeMonitor(clock), logs or FakeLogs()
+    return Outside(
+        open_workspace=open_workspace or (lambda _id: workspace),
+        open_monitor=lambda _id: the_monitor,
+        open_logs=lambda: the_logs,
+        policies=policies,
+        timings=TIMINGS,
+        now=lambda: clock.now,
+    )
 
 
 class FakeEngine:

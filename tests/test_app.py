@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from deploy_logic.adapters.azure_ml import AzureMl
+from deploy_logic.adapters.azure_monitor import AzureMonitor
+from deploy_logic.adapters.log_analytics import LogAnalytics
 from deploy_logic.app import App
-from deploy_logic.errors import SettingsError
+from deploy_logic.errors import SettingsError, WorkspaceError
 from tests.builders import TIMINGS, WORKSPACE
 
 POLICY = """\
@@ -26,8 +28,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def an_app(folder: Path) -> App:
-    return App(environment={"ROLLOUT_WORKSPACES": WORKSPACE}, folder=folder)
+def an_app(folder: Path, **changes: str) -> App:
+    return App(environment={"ROLLOUT_WORKSPACES": WORKSPACE, **changes}, folder=folder)
 
 
 def test_wrong_settings_fail_at_the_start(folder: Path) -> None:
@@ -54,6 +56,42 @@ def test_what_activities_act_on_is_opened_once(folder: Path) -> None:
     workspace = outside.open_workspace(WORKSPACE)
     assert isinstance(workspace, AzureMl)
     assert outside.open_workspace(WORKSPACE) is workspace
+
+
+def test_metrics_and_logs_are_opened_once(folder: Path) -> None:
+    logs_id = "63613592-b6f7-4c3d-a390-22ba13102111"
+    outside = an_app(folder, ROLLOUT_LOGS_WORKSPACE=logs_id).open_outside()
+    monitor, logs = outside.open_monitor(WORKSPACE), outside.open_logs()
+    assert isinstance(monitor, AzureMonitor)
+    assert outside.open_monitor(WORKSPACE) is monitor
+    assert isinstance(logs, LogAnalytics)
+    assert outside.open_logs() is logs
+    assert outside.now().tzinfo is not None
+
+
+def test_logs_that_no_setting_names_are_refused_by_the_setting(folder: Path) -> None:
+    with pytest.raises(WorkspaceError, match="ROLLOUT_LOGS_WORKSPACE"):
+        an_app(folder).open_outside().open_logs()
+
+
+@pytest.mark.parametrize(("lag", "is_used"), [("", False), ("3m", False), ("0s", True)])
+def test_bakes_may_be_as_short_as_the_lag_that_the_app_is_told(
+    folder: Path, caplog: pytest.LogCaptureFixture, lag: str, *, is_used: bool
+) -> None:
+    (folder / "policies" / "churn.yaml").write_text(
+        "policy: churn-prod\nselect: {model: churn}\n"
+        "deploy: {endpoint: churn, template: templates/churn.yml}\n"
+        "strategy: {kind: canary, steps: [{weight: 10, bake: 90s}]}\n"
+        "gates: [{kind: metric, metric: error_rate, at_most: 1%}]\n"
+    )
+    app = an_app(folder, **({"ROLLOUT_METRIC_LAG": lag} if lag else {}))
+    assert bool(app.policy_files) is is_used
+    said = [vars(record)["complaint"] for record in caplog.records]
+    assert [one.partition(": strategy.steps[0].bake: ")[2] for one in said] == (
+        []
+        if is_used
+        else ["1m30s (3m or longer: a metric gate watches it, and Azure Monitor lags by that much)"]
+    )
 
 
 def test_sdk_does_not_log_every_request(folder: Path) -> None:

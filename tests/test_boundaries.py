@@ -76,6 +76,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "gating": frozenset(),
     "reverting": frozenset(),
     "orchestrator": frozenset(),
+    "activities_gate": frozenset(),
     "activities": frozenset(),
     "operations": frozenset(),
     "endpoint_operations": frozenset(),
@@ -86,6 +87,8 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
 ADAPTERS: Mapping[str, frozenset[str]] = {
     "arm": frozenset({"azure.core", "azure.mgmt.core"}),
     "azure_ml": frozenset({"azure.core"}),
+    "azure_monitor": frozenset({"azure.core"}),
+    "log_analytics": frozenset({"azure.core"}),
     "azure_ml_reason": frozenset({"yaml"}),
     "azure_ml_template": frozenset({"azure.ai.ml", "azure.core", "marshmallow", "yaml"}),
     "durable": frozenset({"azure.durable_functions", "durabletask"}),

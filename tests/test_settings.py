@@ -16,6 +16,7 @@ from tests.builders import WORKSPACE
 
 REPOSITORY = Path(__file__).parents[1]
 APP = Path("app")
+LOGS = "63613592-b6f7-4c3d-a390-22ba13102111"
 CLOUD = {key: f"https://{key}" for key in CLOUD_KEYS}
 # Read by the Functions host and its worker, not by us.
 FUNCTIONS_OWN = {
@@ -38,6 +39,7 @@ def test_workspaces_alone_are_enough() -> None:
         poll_interval=timedelta(seconds=15),
         creation_deadline=timedelta(hours=1),
         shift_deadline=timedelta(minutes=30),
+        metric_lag=timedelta(minutes=3),
         sweep_look_back=timedelta(days=2),
         event_queue="",
         trust_platform_identity=False,
@@ -65,6 +67,9 @@ def test_workspaces_alone_are_enough() -> None:
         ("ROLLOUT_POLL_INTERVAL", "PT0.5S", "poll_interval", timedelta(seconds=0.5)),
         ("ROLLOUT_CREATION_DEADLINE", "2h", "creation_deadline", timedelta(hours=2)),
         ("ROLLOUT_SHIFT_DEADLINE", "5m", "shift_deadline", timedelta(minutes=5)),
+        ("ROLLOUT_METRIC_LAG", "0s", "metric_lag", timedelta(0)),
+        ("ROLLOUT_METRIC_LAG", "5m", "metric_lag", timedelta(minutes=5)),
+        ("ROLLOUT_LOGS_WORKSPACE", LOGS, "logs_workspace", LOGS),
         ("ROLLOUT_SWEEP_LOOK_BACK", "0s", "sweep_look_back", timedelta(0)),
         ("ROLLOUT_TRUST_PLATFORM_IDENTITY", "True", "trust_platform_identity", True),
         ("ROLLOUT_TRUST_PLATFORM_IDENTITY", "1", "trust_platform_identity", True),
@@ -97,6 +102,8 @@ def test_reads(key: str, text: str, field: str, value: Any) -> None:
         ("ROLLOUT_POLL_INTERVAL", "0s", "'0s' is not longer than zero"),
         ("ROLLOUT_CREATION_DEADLINE", "0m", "'0m' is not longer than zero"),
         ("ROLLOUT_SHIFT_DEADLINE", "", "'' is not a length of time"),
+        ("ROLLOUT_METRIC_LAG", "-3m", "'-3m' is not a length of time"),
+        ("ROLLOUT_LOGS_WORKSPACE", "logs-prod", "'logs-prod' is not the workspace id of a Log"),
         ("ROLLOUT_SWEEP_LOOK_BACK", "-1d", "'-1d' is not a length of time"),
         ("ROLLOUT_TRUST_PLATFORM_IDENTITY", "yes", "'yes' is neither true nor false"),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploy_logic.activities import ACTIVITIES, Outside
+from deploy_logic.activities import ACTIVITIES
 from deploy_logic.adapters.azure_ml import _model_version
 from deploy_logic.codec import decode, encode
 from deploy_logic.ledger import offer
@@ -18,7 +18,6 @@ from deploy_logic.matching import NoMatch, Offer, match_policies
 from deploy_logic.plan import Deployment, ModelVersion, NoPlan, Plan, Sight, Snapshot, make_plan
 from deploy_logic.policy import Policy
 from deploy_logic.policy_files import PolicyFiles, read_policies
-from deploy_logic.ports import Workspace
 from deploy_logic.rollout import Phase
 from deploy_logic.version_rule import parse_version_rule
 from rolloutctl.match import answer
@@ -33,7 +32,7 @@ from tests.builders import (
     policy_files,
 )
 from tests.desk import HOUR, Counter
-from tests.fakes import Clock, FakeWorkspace
+from tests.fakes import Clock, FakeWorkspace, an_outside
 from tests.world import World
 
 RELEASE: Mapping[str, Any] = {"scheme": "semver", "from": "tag:release", "allow": "^1"}
@@ -265,14 +264,7 @@ class Office:
         self.workspace.calls.clear()
 
     def look(self) -> Sight:
-        def open_workspace(_id: str) -> Workspace:
-            return self.workspace
-
-        outside = Outside(
-            open_workspace=open_workspace,
-            policies=lambda: [policy_files(BY_TAG)],
-            timings=TIMINGS,
-        )
+        outside = an_outside(self.workspace, lambda: [policy_files(BY_TAG)])
         return decode(Sight, ACTIVITIES["look"](outside, encode(an_offer(BY_TAG)))["sight"])
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from deploy_logic import ledger as ledgers
 from deploy_logic import orchestrator
-from deploy_logic.activities import ACTIVITIES, Outside
+from deploy_logic.activities import ACTIVITIES
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.gate import Judgement, Verdict
 from deploy_logic.ledger_operation import Act, Asked, decide
@@ -26,8 +26,8 @@ from deploy_logic.policy_files import PolicyFiles
 from deploy_logic.ports import Waitable
 from deploy_logic.rollout import Operation, Phase, Request
 from deploy_logic.turns import Called, Place, Turns, enter, leave
-from tests.builders import TIMINGS, WORKSPACE
-from tests.fakes import Clock, FakeWorkspace
+from tests.builders import WORKSPACE
+from tests.fakes import Clock, FakeWorkspace, an_outside
 
 GATES = frozenset({"measure", "agree", "call"})
 FINE = Judgement(verdict=Verdict.PASS, reason="it is fine", figures={"value": 0.0})
@@ -175,9 +175,7 @@ class World:
         self.policies = policies
         self.clock = Clock()
         self.workspace = FakeWorkspace(self.clock)
-        self.outside = Outside(
-            open_workspace=lambda _id: self.workspace, policies=lambda: policies, timings=TIMINGS
-        )
+        self.outside = an_outside(self.workspace, lambda: policies)
         self.delay = delay  # seconds that an activity takes
         # what happens while the n-th call of an activity runs; of any, when the name is empty
         self.at_activity: dict[tuple[str, int], list[Callable[[], None]]] = {}

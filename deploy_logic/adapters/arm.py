@@ -59,6 +59,12 @@ class Arm:
             raise WorkspaceError(f"reading {url!r}: it is not an address of {self._base}")
         return self._ask(HttpRequest("GET", url), what=f"reading {url}")
 
+    def post_url(self, url: str, body: Body) -> Body | None:
+        """Return what an absolute address answers to the body, or None when not found."""
+        if not url.lower().startswith(f"{self._base.lower()}/"):
+            raise WorkspaceError(f"asking {url!r}: it is not an address of {self._base}")
+        return self._ask(HttpRequest("POST", url, json=body), what=f"asking {url}")
+
     def put(self, path: str, body: Body) -> Body | None:
         """Create or replace the resource; Azure goes on after it has answered."""
         return self._send("PUT", path, body=body)

@@ -246,6 +246,8 @@ def test_address_of_another_cloud_is_never_asked(server: Canner, arm: Arm) -> No
     for url in ("https://elsewhere.example/x", f"{server.url}.example/x"):
         with pytest.raises(WorkspaceError, match="not an address"):
             arm.get_url(url)
+        with pytest.raises(WorkspaceError, match="not an address"):
+            arm.post_url(url, {})
     assert server.asked == []
 
 

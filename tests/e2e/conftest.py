@@ -11,7 +11,17 @@ import pytest
 
 from local.program import REPOSITORY
 from local.stack import Stack
-from tests.e2e.scene import AT_ONCE, BLUE_GREEN, CANARY, SLOW, Scene, write_policies
+from tests.e2e.scene import (
+    AT_ONCE,
+    BLUE_GREEN,
+    CANARY,
+    ERRORS,
+    LATENCY,
+    SLOW,
+    WATCHED,
+    Scene,
+    write_policies,
+)
 
 POLICIES = {
     "walked": (CANARY, ""),
@@ -29,6 +39,8 @@ POLICIES = {
     "stopped": (SLOW, ""),
     "kept": (SLOW, ""),
     "late": (SLOW, "deadline: 25m"),
+    "erring": (WATCHED, ERRORS),
+    "slowed": ("{kind: canary, steps: [{weight: 10, bake: 2m}]}", LATENCY),
 }
 
 

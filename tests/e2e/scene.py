@@ -18,7 +18,7 @@ from local.stack import Stack, principal
 PATIENCE = 120.0  # seconds until a condition counts as never coming; generous on purpose
 
 _SCORE = """
-import json, os
+import json, os, time
 from pathlib import Path
 _IT = {}
 def init():
@@ -26,8 +26,15 @@ def init():
     _IT["answer"] = json.loads(found.read_text())
     if _IT["answer"] == "broken":
         raise RuntimeError("this model cannot be loaded")
+    if not isinstance(_IT["answer"], dict):
+        _IT["answer"] = {"answer": _IT["answer"]}
+    _IT["asked"] = 0
 def run(raw):
-    return _IT["answer"]
+    _IT["asked"] += 1
+    time.sleep(_IT["answer"].get("sleeps", 0))
+    if _IT["asked"] % _IT["answer"].get("fails_each", 1_000_000) == 0:
+        raise RuntimeError("this model cannot answer")
+    return _IT["answer"]["answer"]
 """
 
 _POLICY = """
@@ -44,6 +51,12 @@ gates:
 """
 
 CANARY = "{kind: canary, steps: [{weight: 10, bake: 4s}], final_bake: 1s}"
+WATCHED = "{kind: canary, steps: [{weight: 50, bake: 20s}]}"
+ERRORS = "  - {kind: metric, metric: error_rate, at_most: 20%, min_samples: 10, every: 2s}"
+LATENCY = (
+    "  - {kind: metric, metric: latency_p95, worse_than_stable_by_at_most: 200%,"
+    " min_samples: 10, every: 2s}"
+)
 SLOW = "{kind: canary, steps: [{weight: 10, bake: 10m}, {weight: 50, bake: 10m}]}"
 BLUE_GREEN = "{kind: blue-green, final_bake: 1s}"
 AT_ONCE = "{kind: all-at-once}"
@@ -75,8 +88,11 @@ class Scene:
 
     # Given
 
-    def register(self, model: str, answer: str = "good") -> str:
-        """Register the model's next version, which always answers that; return the version."""
+    def register(self, model: str, answer: object = "good") -> str:
+        """Register the model's next version, which always answers that; return the version.
+
+        A dictionary has the answer, and how the version misbehaves: sleeps, fails_each.
+        """
         made = self._folder / "models" / f"{model}-{time.monotonic_ns()}"
         made.mkdir(parents=True)
         (made / "answer.json").write_text(json.dumps(answer))
@@ -88,7 +104,7 @@ class Scene:
             )
         return str(registered.version)
 
-    def register_and_end(self, model: str, answer: str = "good") -> dict[str, Any]:
+    def register_and_end(self, model: str, answer: object = "good") -> dict[str, Any]:
         """Register a version and wait until its rollout is over."""
         return self.ended(model, self.register(model, answer))
 
@@ -239,4 +255,15 @@ def ask_without_identity(scene: Scene, path: str) -> int:
         return refusal.code
 
 
-__all__ = ["AT_ONCE", "BLUE_GREEN", "CANARY", "SLOW", "Scene", "principal", "write_policies"]
+__all__ = [
+    "AT_ONCE",
+    "BLUE_GREEN",
+    "CANARY",
+    "ERRORS",
+    "LATENCY",
+    "SLOW",
+    "WATCHED",
+    "Scene",
+    "principal",
+    "write_policies",
+]

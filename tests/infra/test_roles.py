@@ -71,6 +71,7 @@ ACTIONS = {
     ): "locations/mfeOperationsStatus/read",
 }
 MODES = {"key": "with-key", "aml_token": "with-aml-token", "aad_token": "with-aad-token"}  # models
+MEASURED = "  - {kind: metric, metric: requests, at_least: 1, every: 1s, dry_run: true}"
 SWEPT = """
 policy: swept
 select: {model: "glob:swept-*"}
@@ -129,7 +130,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
 
 def _policies(folder: Path) -> Path:
     """One policy per auth mode, and one whose models the sweep must look for."""
-    write_policies(folder, dict.fromkeys(MODES.values(), (CANARY, "")))
+    write_policies(folder, dict.fromkeys(MODES.values(), (CANARY, MEASURED)))
     for mode, name in MODES.items():
         (folder / f"{mode}-endpoint.yml").write_text(f"auth_mode: {mode}\n")
         policy = folder / f"{name}.yaml"
