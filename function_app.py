@@ -9,6 +9,7 @@ import azure.functions as func
 from deploy_logic import endpoint_operations, operations
 from deploy_logic import sweep as sweeping
 from deploy_logic.activities import ACTIVITIES
+from deploy_logic.activities_call import CALLS
 from deploy_logic.adapters import durable, durable_entity
 from deploy_logic.adapters.durable import DurableEngine, bind_activity
 from deploy_logic.adapters.http import answer, read_reason, read_said
@@ -196,5 +197,5 @@ for _entity in (
     durable_entity.bind_turns(this.settings.max_parallel),
 ):
     app.entity_trigger(context_name="context", entity_name=_entity.__name__)(_entity)
-for _name, _activity in ACTIVITIES.items():
+for _name, _activity in {**ACTIVITIES, **CALLS}.items():
     app.activity_trigger(input_name="payload")(bind_activity(_activity, _name, this.open_outside))

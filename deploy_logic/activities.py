@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.gate import judge_probes
+from deploy_logic.gate import Probed, judge_probe, judge_probed
 from deploy_logic.matching import Offer
 from deploy_logic.plan import (
     ModelVersion,
@@ -28,13 +28,15 @@ from deploy_logic.plan import (
     read_model_id,
 )
 from deploy_logic.policy_files import PolicyFiles
-from deploy_logic.ports import DeploymentState, EndpointState, Workspace
+from deploy_logic.ports import DeploymentState, EndpointState, Web, Workspace
 from deploy_logic.step import Probe
 
 _LOG = logging.getLogger("rollout")
 _LOG_LINES = 40
 _LONGEST_LOG = 4_000  # characters of the log's end that go into the record
 _NEWEST = 30  # registered versions that are compared with the one that was offered
+# What one call of an activity asks the endpoint at most: it should be over within a minute.
+_MOST_ASKED, _LONGEST_ASKING = 40, 30_000  # requests; milliseconds that their answers took
 
 # How Azure says that the candidate is bad, and not that it could not do its part.
 # https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints
@@ -50,6 +52,7 @@ class Outside:
     """What the activities act on."""
 
     open_workspace: Callable[[str], Workspace]  # by ARM id
+    web: Callable[[], Web]
     policies: Callable[[], Sequence[PolicyFiles]]
     timings: Timings
 
@@ -57,7 +60,7 @@ class Outside:
 type Activity = Callable[[Outside, Json], Json]
 
 
-def _tell_all(activity: Activity) -> Activity:
+def tell_all(activity: Activity) -> Activity:
     """Turn a failure into an answer: whether asking again may help is known here and only here."""
 
     @functools.wraps(activity)
@@ -78,7 +81,12 @@ def _tell_all(activity: Activity) -> Activity:
     return telling
 
 
-@_tell_all
+def is_full(asked: int, milliseconds: int) -> bool:
+    """Whether one call of an activity has asked enough; it is called again for the rest."""
+    return asked >= _MOST_ASKED or milliseconds >= _LONGEST_ASKING
+
+
+@tell_all
 def look(outside: Outside, payload: Json) -> Json:
     """Return the policy, the model version, its rivals and the endpoint as they are now."""
     offer = decode(Offer, payload)
@@ -106,7 +114,7 @@ def look(outside: Outside, payload: Json) -> Json:
     return {"state": "done", "files": files.model_dump(mode="json"), "sight": encode(sight)}
 
 
-@_tell_all
+@tell_all
 def create_endpoint(outside: Outside, payload: Json) -> Json:
     """Create the endpoint of the plan's template, unless it is there."""
     plan = decode(Plan, payload["plan"])
@@ -123,7 +131,7 @@ def create_endpoint(outside: Outside, payload: Json) -> Json:
     return {"state": "done"}
 
 
-@_tell_all
+@tell_all
 def create_candidate(outside: Outside, payload: Json) -> Json:
     """Create the candidate at weight 0, unless this very rollout has created it."""
     plan = decode(Plan, payload["plan"])
@@ -139,7 +147,7 @@ def create_candidate(outside: Outside, payload: Json) -> Json:
     return _tell_created(workspace, plan.endpoint, plan.candidate, found)
 
 
-@_tell_all
+@tell_all
 def watch_candidate(outside: Outside, payload: Json) -> Json:
     """Say how far the creation of the candidate is."""
     workspace = outside.open_workspace(payload["workspace"])
@@ -150,18 +158,24 @@ def watch_candidate(outside: Outside, payload: Json) -> Json:
     return _tell_created(workspace, endpoint, name, found)
 
 
-@_tell_all
+@tell_all
 def probe(outside: Outside, payload: Json) -> Json:
-    """Send one request to the candidate itself."""
+    """Send requests to the candidate itself, a slice of them at a time."""
     workspace = outside.open_workspace(payload["workspace"])
     step = decode(Probe, payload["probe"])
-    answers = [
-        workspace.score(payload["endpoint"], payload["deployment"], body) for body in step.bodies
-    ]
-    return {"state": "done", "judgement": encode(judge_probes(step, answers))}
+    begin: int = payload.get("from", 0)
+    probed = decode(Probed, payload["so_far"]) if begin else Probed()
+    milliseconds = 0
+    for number, body in enumerate(step.bodies[begin:], begin + 1):
+        answer = workspace.score(payload["endpoint"], payload["deployment"], body)
+        probed = probed.add(answer, judge_probe(step.name, step.expect, answer))
+        milliseconds += answer.milliseconds
+        if number < len(step.bodies) and is_full(number - begin, milliseconds):
+            return {"state": "done", "next": number, "so_far": encode(probed)}
+    return {"state": "done", "judgement": encode(judge_probed(step, probed))}
 
 
-@_tell_all
+@tell_all
 def shift(outside: Outside, payload: Json) -> Json:
     """Make the endpoint have these weights and no others; done means read back."""
     workspace = outside.open_workspace(payload["workspace"])
@@ -182,7 +196,7 @@ def shift(outside: Outside, payload: Json) -> Json:
     return {"state": "done", **_tell_weights(endpoint)}
 
 
-@_tell_all
+@tell_all
 def weigh(outside: Outside, payload: Json) -> Json:
     """Read the weights that the endpoint has now."""
     workspace = outside.open_workspace(payload["workspace"])
@@ -195,7 +209,7 @@ def weigh(outside: Outside, payload: Json) -> Json:
     return {"state": "done", **_tell_weights(endpoint)}
 
 
-@_tell_all
+@tell_all
 def look_back(outside: Outside, payload: Json) -> Json:
     """Say whether a deployment that was kept is ready, and what serves in its place."""
     workspace = outside.open_workspace(payload["workspace"])
@@ -213,7 +227,7 @@ def look_back(outside: Outside, payload: Json) -> Json:
     }
 
 
-@_tell_all
+@tell_all
 def retire(outside: Outside, payload: Json) -> Json:
     """Delete a deployment; never one that has weight, which is read again just before."""
     workspace = outside.open_workspace(payload["workspace"])

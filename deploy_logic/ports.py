@@ -95,6 +95,14 @@ class Workspace(Protocol):
         ...
 
 
+class Web(Protocol):
+    """Other people's services."""
+
+    def post(self, url: str, body: Json, *, idempotency_key: str) -> Answer:
+        """Send a question; who may not be called, and who does not answer, is an Answer too."""
+        ...
+
+
 class Engine(Protocol):
     """The durable engine, as the trigger, the sweep and the HTTP routes see it."""
 

@@ -14,7 +14,7 @@ from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Answer
 from deploy_logic.plan import Plan, Sight, Snapshot, make_plan
 from tests.builders import TIMINGS, WORKSPACE, a_policy, an_offer, policy_files
-from tests.fakes import Clock, FakeDeployment, FakeEndpoint, FakeWorkspace
+from tests.fakes import Clock, FakeDeployment, FakeEndpoint, FakeWeb, FakeWorkspace
 
 MINUTE = timedelta(minutes=1)
 WRITES = {"create_endpoint", "create_deployment", "set_traffic", "delete_deployment"}
@@ -30,8 +30,10 @@ class Stage:
     def __init__(self) -> None:
         self.clock = Clock()
         self.workspace = FakeWorkspace(self.clock)
+        self.web = FakeWeb()
         self.outside = Outside(
             open_workspace={WORKSPACE: self.workspace}.__getitem__,
+            web=lambda: self.web,
             policies=lambda: [policy_files(POLICY)],
             timings=TIMINGS,
         )

@@ -49,6 +49,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "waiting": frozenset({"pydantic"}),
     "orchestrator": frozenset(),
     "activities": frozenset(),
+    "activities_call": frozenset(),
     "operations": frozenset(),
     "endpoint_operations": frozenset(),
     "sighting": frozenset(),
@@ -64,6 +65,7 @@ ADAPTERS: Mapping[str, frozenset[str]] = {
     "durable_entity": frozenset({"durabletask"}),
     "http": frozenset({"azure.functions"}),
     "identity": frozenset(),
+    "webhook": frozenset({"certifi"}),
 }
 ORDER = [*THIRD_PARTY, "adapters"]
 # What the wiring opens when it is first needed; everything else stands above what it imports.

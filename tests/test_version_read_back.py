@@ -33,7 +33,7 @@ from tests.builders import (
     policy_files,
 )
 from tests.desk import HOUR, Counter
-from tests.fakes import Clock, FakeWorkspace
+from tests.fakes import Clock, FakeWeb, FakeWorkspace
 from tests.world import World
 
 RELEASE: Mapping[str, Any] = {"scheme": "semver", "from": "tag:release", "allow": "^1"}
@@ -270,6 +270,7 @@ class Office:
 
         outside = Outside(
             open_workspace=open_workspace,
+            web=FakeWeb,
             policies=lambda: [policy_files(BY_TAG)],
             timings=TIMINGS,
         )

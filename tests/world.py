@@ -27,7 +27,7 @@ from deploy_logic.ports import Waitable
 from deploy_logic.rollout import Operation, Phase, Request
 from deploy_logic.turns import Called, Place, Turns, enter, leave
 from tests.builders import TIMINGS, WORKSPACE
-from tests.fakes import Clock, FakeWorkspace
+from tests.fakes import Clock, FakeWeb, FakeWorkspace
 
 GATES = frozenset({"measure", "agree", "call"})
 FINE = Judgement(verdict=Verdict.PASS, reason="it is fine", figures={"value": 0.0})
@@ -176,7 +176,10 @@ class World:
         self.clock = Clock()
         self.workspace = FakeWorkspace(self.clock)
         self.outside = Outside(
-            open_workspace=lambda _id: self.workspace, policies=lambda: policies, timings=TIMINGS
+            open_workspace=lambda _id: self.workspace,
+            web=FakeWeb,
+            policies=lambda: policies,
+            timings=TIMINGS,
         )
         self.delay = delay  # seconds that an activity takes
         # what happens while the n-th call of an activity runs; of any, when the name is empty
