@@ -19,7 +19,7 @@ from pydantic import (
 from deploy_logic.duration import print_duration
 from deploy_logic.errors import PatternError, VersionRuleError
 from deploy_logic.pattern import PatternKind, parse_name_pattern
-from deploy_logic.policy_gate import METRIC_LAG, AnyGate, MetricGate, Probe
+from deploy_logic.policy_gate import METRIC_LAG, Agreement, AnyGate, MetricGate, Probe
 from deploy_logic.policy_part import Duration, Part, Wrong, complain, expect
 from deploy_logic.policy_people import Approvals, Channels, Keep, Windows
 from deploy_logic.policy_strategy import (
@@ -255,6 +255,8 @@ def not_carried_out(policy: Policy) -> tuple[str, ...]:
 
 
 def _gate_not_carried_out(gate: AnyGate) -> list[str]:
+    if isinstance(gate, Agreement):
+        return []
     if not isinstance(gate, Probe):
         return [".kind"]
     usual = type(gate).model_fields["error_budget"].default

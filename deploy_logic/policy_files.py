@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from deploy_logic.errors import Complaint, PolicyError
 from deploy_logic.policy import Policy
-from deploy_logic.policy_gate import Probe
+from deploy_logic.policy_gate import Agreement, Probe
 from deploy_logic.policy_part import Part
 
 _VARIANTS = frozenset({"canary", "blue-green", "all-at-once", "dict", "list"})
@@ -155,9 +155,11 @@ def _read_named(
     endpoint = policy.deploy.endpoint_template
     endpoint_template = read(endpoint, ("deploy", "endpoint_template")) if endpoint else ""
     requests = {
-        gate.request: read(gate.request, ("gates", number, "request"))
+        name: read(name, ("gates", number, key))
         for number, gate in enumerate(policy.gates)
-        if isinstance(gate, Probe) and gate.request is not None
+        if isinstance(gate, Probe | Agreement)
+        for key in ("request", "requests")
+        if (name := getattr(gate, key, None)) is not None
     }
     if template is None or endpoint_template is None or None in requests.values():
         return None

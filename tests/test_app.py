@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy_logic.adapters.azure_ml import AzureMl
+from deploy_logic.adapters.webhook import Webhook
 from deploy_logic.app import App
 from deploy_logic.errors import SettingsError
 from tests.builders import TIMINGS, WORKSPACE
@@ -54,6 +55,9 @@ def test_what_activities_act_on_is_opened_once(folder: Path) -> None:
     workspace = outside.open_workspace(WORKSPACE)
     assert isinstance(workspace, AzureMl)
     assert outside.open_workspace(WORKSPACE) is workspace
+    web = outside.web()
+    assert isinstance(web, Webhook)
+    assert outside.web() is web
 
 
 def test_sdk_does_not_log_every_request(folder: Path) -> None:

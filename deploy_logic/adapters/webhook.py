@@ -165,7 +165,7 @@ def _encode(body: Json) -> bytes:
 def _exchange(
     opened: _Timed, parts: SplitResult, body: bytes, idempotency_key: str
 ) -> tuple[int, bytes]:
-    """Send the request on this connection; return status and answer, with a byte too many if cut."""
+    """Return status and answer on this connection, with a byte too many where it is cut."""
     connection = http.client.HTTPConnection(parts.hostname or "")
     connection.auto_open = 0  # a lost connection is not made again, to who knows which address
     connection.sock = opened
