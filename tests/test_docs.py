@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from deploy_logic.activities import ACTIVITIES
+from deploy_logic.activities_call import CALLS
 from deploy_logic.controls import Control
 from deploy_logic.gate import Verdict
 from deploy_logic.ledger_operation import Act
@@ -225,7 +226,7 @@ def test_every_phase_has_its_row_in_order() -> None:
 
 def test_every_activity_and_state_has_its_row() -> None:
     part = section(HOW, "## The activities")
-    assert in_first_column(part) == {*ACTIVITIES, *activity_states()}
+    assert in_first_column(part) == {*ACTIVITIES, *CALLS, *activity_states()}
 
 
 @pytest.mark.parametrize("operation", list(Operation))
