@@ -227,6 +227,13 @@ def reset(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+def close_properly(connection: socket.socket) -> None:
+    """Say less than was announced, and end the connection as TLS asks for."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{")
+    assert isinstance(connection, ssl.SSLSocket)
+    connection.unwrap()
+
+
 def reset_after(content: bytes) -> Reply:
     def reply(connection: socket.socket) -> None:
         connection.sendall(content)
@@ -239,6 +246,7 @@ def reset_after(content: bytes) -> Reply:
     "reply",
     [
         reset,
+        close_properly,
         reset_after(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"),
         raw(b""),
         raw(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"),
@@ -249,7 +257,7 @@ def reset_after(content: bytes) -> Reply:
         raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n"),
     ],
     ids=[
-        "reset at once", "reset in the body", "closed at once", "closed in the body",
+        "reset at once", "ended in the body", "reset in the body", "closed at once", "closed in the body",
         "closed in a chunk", "without a length and not closed properly", "no HTTP",
         "a thousand headers", "an endless header",
     ],
