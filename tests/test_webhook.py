@@ -257,7 +257,8 @@ def reset_after(content: bytes) -> Reply:
         raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n"),
     ],
     ids=[
-        "reset at once", "ended in the body", "reset in the body", "closed at once", "closed in the body",
+        "reset at once", "ended in the body",
+        "reset in the body", "closed at once", "closed in the body",
         "closed in a chunk", "without a length and not closed properly", "no HTTP",
         "a thousand headers", "an endless header",
     ],
