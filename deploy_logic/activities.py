@@ -8,15 +8,15 @@ States: done; working (under way, look again); busy (ask again); failed (the can
 broke (a person is needed).
 """
 
-import functools
-import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from deploy_logic.activities_call import agree, call
 from deploy_logic.activities_gate import measure
+from deploy_logic.activity import Activity, is_full, tell_all
 from deploy_logic.codec import Json, decode, encode
-from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.gate import judge_probes
+from deploy_logic.errors import WorkspaceError
+from deploy_logic.gate import Probed, judge_probe, judge_probed
 from deploy_logic.matching import Offer
 from deploy_logic.plan import (
     ModelVersion,
@@ -29,7 +29,6 @@ from deploy_logic.plan import (
 from deploy_logic.ports import DeploymentState, EndpointState, Outside, Workspace
 from deploy_logic.step import Probe
 
-_LOG = logging.getLogger("rollout")
 _LOG_LINES = 40
 _LONGEST_LOG = 4_000  # characters of the log's end that go into the record
 _NEWEST = 30  # registered versions that are compared with the one that was offered
@@ -38,36 +37,11 @@ _NEWEST = 30  # registered versions that are compared with the one that was offe
 # https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints
 _BAD_CANDIDATE = frozenset({"ImageBuildFailure", "ResourceNotReady", "BadArgument"})
 
-_CONFLICT = 409
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit)\b")
 _SERVER = re.compile(r"azureml_inference_server_http\.")  # wraps what the user's script raised
 
 
-type Activity = Callable[[Outside, Json], Json]
-
-
-def _tell_all(activity: Activity) -> Activity:
-    """Turn a failure into an answer: whether asking again may help is known here and only here."""
-
-    @functools.wraps(activity)
-    def telling(outside: Outside, payload: Json) -> Json:
-        try:
-            return activity(outside, payload)
-        except WorkspaceError as error:
-            # A conflict means that another operation runs on the endpoint: Azure allows one.
-            again = isinstance(error, TransientError) or error.status == _CONFLICT
-            state = "busy" if again else "broke"
-            extra = {"activity": activity.__name__, "state": state, "code": error.code}
-            _LOG.warning("azure refused", extra=extra)
-            answer: Json = {"state": state, "reason": str(error), "code": error.code}
-            if isinstance(error, TransientError):
-                answer["retry_after"] = error.retry_after.total_seconds()
-            return answer
-
-    return telling
-
-
-@_tell_all
+@tell_all
 def look(outside: Outside, payload: Json) -> Json:
     """Return the policy, the model version, its rivals and the endpoint as they are now."""
     offer = decode(Offer, payload)
@@ -95,7 +69,7 @@ def look(outside: Outside, payload: Json) -> Json:
     return {"state": "done", "files": files.model_dump(mode="json"), "sight": encode(sight)}
 
 
-@_tell_all
+@tell_all
 def create_endpoint(outside: Outside, payload: Json) -> Json:
     """Create the endpoint of the plan's template, unless it is there."""
     plan = decode(Plan, payload["plan"])
@@ -112,7 +86,7 @@ def create_endpoint(outside: Outside, payload: Json) -> Json:
     return {"state": "done"}
 
 
-@_tell_all
+@tell_all
 def create_candidate(outside: Outside, payload: Json) -> Json:
     """Create the candidate at weight 0, unless this very rollout has created it."""
     plan = decode(Plan, payload["plan"])
@@ -128,7 +102,7 @@ def create_candidate(outside: Outside, payload: Json) -> Json:
     return _tell_created(workspace, plan.endpoint, plan.candidate, found)
 
 
-@_tell_all
+@tell_all
 def watch_candidate(outside: Outside, payload: Json) -> Json:
     """Say how far the creation of the candidate is."""
     workspace = outside.open_workspace(payload["workspace"])
@@ -139,18 +113,24 @@ def watch_candidate(outside: Outside, payload: Json) -> Json:
     return _tell_created(workspace, endpoint, name, found)
 
 
-@_tell_all
+@tell_all
 def probe(outside: Outside, payload: Json) -> Json:
-    """Send one request to the candidate itself."""
+    """Send requests to the candidate itself, a slice of them at a time."""
     workspace = outside.open_workspace(payload["workspace"])
     step = decode(Probe, payload["probe"])
-    answers = [
-        workspace.score(payload["endpoint"], payload["deployment"], body) for body in step.bodies
-    ]
-    return {"state": "done", "judgement": encode(judge_probes(step, answers))}
+    begin: int = payload.get("from", 0)
+    probed = decode(Probed, payload["so_far"]) if begin else Probed()
+    milliseconds = 0
+    for number, body in enumerate(step.bodies[begin:], begin + 1):
+        answer = workspace.score(payload["endpoint"], payload["deployment"], body)
+        probed = probed.add(answer, judge_probe(step.name, step.expect, answer))
+        milliseconds += answer.milliseconds
+        if number < len(step.bodies) and is_full(number - begin, milliseconds):
+            return {"state": "done", "next": number, "so_far": encode(probed)}
+    return {"state": "done", "judgement": encode(judge_probed(step, probed))}
 
 
-@_tell_all
+@tell_all
 def shift(outside: Outside, payload: Json) -> Json:
     """Make the endpoint have these weights and no others; done means read back."""
     workspace = outside.open_workspace(payload["workspace"])
@@ -171,7 +151,7 @@ def shift(outside: Outside, payload: Json) -> Json:
     return {"state": "done", **_tell_weights(endpoint)}
 
 
-@_tell_all
+@tell_all
 def weigh(outside: Outside, payload: Json) -> Json:
     """Read the weights that the endpoint has now."""
     workspace = outside.open_workspace(payload["workspace"])
@@ -184,7 +164,7 @@ def weigh(outside: Outside, payload: Json) -> Json:
     return {"state": "done", **_tell_weights(endpoint)}
 
 
-@_tell_all
+@tell_all
 def look_back(outside: Outside, payload: Json) -> Json:
     """Say whether a deployment that was kept is ready, and what serves in its place."""
     workspace = outside.open_workspace(payload["workspace"])
@@ -202,7 +182,7 @@ def look_back(outside: Outside, payload: Json) -> Json:
     }
 
 
-@_tell_all
+@tell_all
 def retire(outside: Outside, payload: Json) -> Json:
     """Delete a deployment; never one that has weight, which is read again just before."""
     workspace = outside.open_workspace(payload["workspace"])
@@ -236,7 +216,9 @@ ACTIVITIES: Mapping[str, Activity] = {
         weigh,
         look_back,
         retire,
-        _tell_all(measure),
+        measure,
+        agree,
+        call,
     )
 }
 

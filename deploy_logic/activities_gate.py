@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+from deploy_logic.activities_call import ask_watch
+from deploy_logic.activity import tell_all
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.errors import WorkspaceError
 from deploy_logic.gate_metric import Measured, Reading, judge_logs, judge_metric
@@ -59,9 +61,11 @@ def measure_logs(outside: Outside, payload: Json) -> Json:
 MEASURES: Mapping[str, Callable[[Outside, Json], Json]] = {
     "metric": measure_metric,
     "logs": measure_logs,
+    "http": ask_watch,
 }
 
 
+@tell_all
 def measure(outside: Outside, payload: Json) -> Json:
     """Measure once what a gate watches, and judge it."""
     return MEASURES[payload["watch"]["source"]["kind"]](outside, payload)

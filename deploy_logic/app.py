@@ -11,7 +11,7 @@ from deploy_logic.errors import WorkspaceError
 from deploy_logic.matching import PolicyIndex
 from deploy_logic.plan import Timings
 from deploy_logic.policy_files import PolicyFiles, read_policies
-from deploy_logic.ports import Logs, Monitor, Outside, Workspace
+from deploy_logic.ports import Logs, Monitor, Outside, Web, Workspace
 from deploy_logic.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class App:
         self.policy_files: tuple[PolicyFiles, ...] = loaded.policies
         self.policies = PolicyIndex(files.policy for files in loaded.policies)
         self.open_workspace = functools.cache(self._open_workspace)
+        self.open_web = functools.cache(self._open_web)
         self.open_outside = functools.cache(self._open_outside)
 
     @functools.cached_property
@@ -68,12 +69,18 @@ class App:
             credential=self._credential,
         )
 
+    def _open_web(self) -> Web:
+        from deploy_logic.adapters.webhook import Webhook  # noqa: PLC0415 - few policies need it
+
+        return Webhook(private_hosts=self.settings.gate_hosts)
+
     def _open_outside(self) -> Outside:
         settings = self.settings
         return Outside(
             open_workspace=self.open_workspace,
             open_monitor=functools.cache(self._open_monitor),
             open_logs=functools.cache(self._open_logs),
+            web=self.open_web,
             policies=lambda: self.policy_files,
             timings=Timings(
                 poll_interval=settings.poll_interval,

@@ -111,6 +111,7 @@ def _measure(diary: Diary, plan: Plan, watch: Watch, since: datetime) -> Story[J
         "step": diary.rollout.step,
         "watch": encode(watch),
         "since": since.isoformat(),
+        "at": diary.waiting.now.isoformat(),  # tells one measurement from the next
         "lag": plan.timings.metric_lag.total_seconds(),
     }
     answer = yield from diary.waiting.try_once("measure", payload)

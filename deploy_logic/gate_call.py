@@ -28,6 +28,8 @@ def _read(answer: Answer) -> tuple[Verdict, str]:
     if status is None:
         return Verdict.ERROR, f"no answer: {answer.error}"
     if _SUCCESS <= status < _REDIRECT:
+        if answer.is_cut:  # it could have said no further on
+            return Verdict.ERROR, f"the answer is longer than {len(answer.body)} characters"
         return _read_verdict(status, answer.body)
     said = f"status {status}, answer {quote(answer.body)}"
     if _REDIRECT <= status < _REFUSED:

@@ -18,6 +18,8 @@ _SHARES = RATES | {"cpu", "memory", "gpu"}
 _UTILISATION = frozenset({"cpu", "memory", "gpu"})
 _TOO_MANY_DIGITS = 4
 
+type Side = Literal["candidate", "stable"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
@@ -79,7 +81,7 @@ def judge_logs(watch: Watch, seen: Measured) -> Judgement:
     source = watch.source
     if source.kind != "logs":
         raise TypeError(f"judging {watch.name!r}: it watches {source.kind}, not logs")
-    return _judge(watch, "the query's number", source.threshold, seen)
+    return _judge(watch, "logs", source.threshold, seen)
 
 
 def _judge(watch: Watch, what: str, threshold: Threshold, seen: Measured) -> Judgement:
@@ -91,28 +93,23 @@ def _judge(watch: Watch, what: str, threshold: Threshold, seen: Measured) -> Jud
     return Judgement(verdict=verdict, reason=f"{watch.name}: {said}", figures=figures)
 
 
-def _judge_absolute(  # noqa: PLR0911 - one return per verdict, each with its words
+def _judge_absolute(
     watch: Watch, what: str, threshold: Threshold, reading: Reading
 ) -> tuple[Verdict, str]:
     missing = _missing(watch, what, "candidate", reading)
     if missing:
         return Verdict.INCONCLUSIVE, missing
     span, bound = _span(what, reading), threshold.value
-    said = f"{what} of candidate {_words(what, reading)}"
-    limit = _amount(what, bound)
-    if threshold.kind == "at_most":
-        # No number of samples can prove a bound of 0, so having seen none is enough.
-        if span.high <= bound or span.value == bound == 0:
-            return Verdict.PASS, f"{said} is at most {limit}"
-        if span.low > bound:
-            return Verdict.FAIL, f"{said} is above {limit}"
-    else:
-        if span.low >= bound or span.value == bound == 1:
-            return Verdict.PASS, f"{said} is at least {limit}"
-        if what == "requests":  # too little traffic is never a fail, and more may come
-            return Verdict.INCONCLUSIVE, f"{said} is not yet {limit}"
-        if span.high < bound:
-            return Verdict.FAIL, f"{said} is below {limit}"
+    said, limit = _words(what, "candidate", reading), _amount(what, bound)
+    is_most = threshold.kind == "at_most"
+    # No number of samples can prove a rate of exactly 0 or 1, so having seen no other is enough.
+    is_proven = span.high <= bound if is_most else span.low >= bound
+    if is_proven or span.value == bound == (0 if is_most else 1):
+        return Verdict.PASS, f"{said} is at {'most' if is_most else 'least'} {limit}"
+    if what == "requests" and not is_most:  # too little traffic is never a fail: more may come
+        return Verdict.INCONCLUSIVE, f"{said} is not yet {limit}"
+    if span.low > bound if is_most else span.high < bound:
+        return Verdict.FAIL, f"{said} is {'above' if is_most else 'below'} {limit}"
     return Verdict.INCONCLUSIVE, f"{said} may be above or below {limit}"
 
 
@@ -125,8 +122,7 @@ def _judge_relative(watch: Watch, what: str, share: float, seen: Measured) -> tu
         return Verdict.INCONCLUSIVE, missing
     candidate, stable = _span(what, seen.candidate), _span(what, seen.stable)
     bound = stable.value * (1 + share)
-    said = f"{what} of candidate {_words(what, seen.candidate)}"
-    against = f"{_words(what, seen.stable)} of the stable"
+    said, against = _words(what, "candidate", seen.candidate), _words(what, "stable", seen.stable)
     # Whoever is not worse passes, however bad the stable is: it must not stand in its cure's way.
     if candidate.value <= stable.value:
         return Verdict.PASS, f"{said} is not worse than {against}"
@@ -138,15 +134,14 @@ def _judge_relative(watch: Watch, what: str, share: float, seen: Measured) -> tu
     return Verdict.INCONCLUSIVE, f"{said} may or may not be worse {by} than {against}"
 
 
-def _missing(
-    watch: Watch, what: str, side: Literal["candidate", "stable"], reading: Reading
-) -> str:
+def _missing(watch: Watch, what: str, side: Side, reading: Reading) -> str:
     """Return what the reading lacks to be judged, or nothing."""
+    subject = _name(what, side)
     if not reading.is_there:
-        return f"{what} of {side}: no data in the window"
+        return f"{subject}: no data in the window"
     if reading.samples < watch.min_samples:
         unit = "minutes" if what in _UTILISATION else "samples"
-        return f"{what} of {side}: {reading.samples} {unit} are below {watch.min_samples}"
+        return f"{subject}: {reading.samples} {unit} are below {watch.min_samples}"
     return ""
 
 
@@ -159,17 +154,21 @@ def _span(what: str, reading: Reading) -> _Span:
     return _Span(low=low, value=value, high=high)
 
 
-def _words(what: str, reading: Reading) -> str:
-    """Return the value with what it rests on."""
-    span = _span(what, reading)
+def _words(what: str, side: Side, reading: Reading) -> str:
+    """Return whose value it is, the value, and what it rests on."""
+    span, subject = _span(what, reading), _name(what, side)
     if what in RATES:
-        counted = f"{reading.hits} of {reading.samples}"
         within = f"{_percent(span.low)} to {_percent(span.high)}"
-        return f"{_percent(span.value)} ({counted}, within {within})"
+        counted = f"{reading.hits} of {reading.samples}, within {within}"
+        return f"{subject} {_percent(span.value)} ({counted})"
     if what in _UTILISATION:
-        return f"{_percent(span.value)} (over {reading.samples} minutes)"
-    value = _amount(what, span.value)
+        return f"{subject} {_percent(span.value)} (over {reading.samples} minutes)"
+    value = f"{subject} {_amount(what, span.value)}"
     return f"{value} ({reading.samples} requests)" if what.startswith("latency") else value
+
+
+def _name(what: str, side: Side) -> str:
+    return "the query's number" if what == "logs" else f"{what} of {side}"
 
 
 def _amount(what: str, value: float) -> str:

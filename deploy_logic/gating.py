@@ -63,6 +63,7 @@ def _judge(diary: Diary, plan: Plan, step: Probe | Agreement | Call) -> Story[Ju
     activity = {"probe": "probe", "agreement": "agree", "call": "call"}[step.kind]
     answer = yield from diary.waiting.ask(activity, payload, within=within)
     while answer.get("next") is not None:  # an activity is short: what is long comes in slices
+        diary.waiting.heed()
         payload = {**payload, "from": answer["next"], "so_far": answer["so_far"]}
         answer = yield from diary.waiting.ask(activity, payload, within=within)
     return read_judgement(step.name, answer)

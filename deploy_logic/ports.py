@@ -97,6 +97,14 @@ class Workspace(Protocol):
         ...
 
 
+class Web(Protocol):
+    """Other people's services."""
+
+    def post(self, url: str, body: Json, *, idempotency_key: str) -> Answer:
+        """Send a question; who may not be called, and who does not answer, is an Answer too."""
+        ...
+
+
 class Monitor(Protocol):
     """What Azure Monitor measured of the endpoints of one workspace. Raises as Workspace does."""
 
@@ -132,6 +140,7 @@ class Outside:
     open_workspace: Callable[[str], Workspace]  # by ARM id
     open_monitor: Callable[[str], Monitor]  # by the workspace's ARM id
     open_logs: Callable[[], Logs]  # WorkspaceError where the settings name none
+    web: Callable[[], Web]
     policies: Callable[[], Sequence[PolicyFiles]]
     timings: Timings
     now: Callable[[], datetime]

@@ -27,6 +27,8 @@ CLOUD_KEYS = (
 )
 _MOST_DIGITS = 7
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_HOST = re.compile(r"(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\]):([0-9]{1,5})", re.ASCII)
+_LAST_PORT = 65_535
 PUBLIC_CLOUD = {
     "azure_portal": "https://portal.azure.com/",
     "resource_manager": "https://management.azure.com/",
@@ -52,6 +54,7 @@ class Settings:
     event_queue: str = ""  # the Storage queue to take events from; empty: Event Grid calls us
     logs_workspace: str = ""  # the Log Analytics workspace that logs gates ask; empty: none
     trust_platform_identity: bool  # the platform strips and sets X-MS-CLIENT-PRINCIPAL
+    gate_hosts: tuple[str, ...] = ()  # host:port of private services that gates may call
     max_parallel: int = 0  # rollouts that go on at once over all endpoints; 0: no cap
 
 
@@ -81,6 +84,7 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
         "logs_workspace": take("ROLLOUT_LOGS_WORKSPACE", "", _guid),
         "sweep_look_back": take("ROLLOUT_SWEEP_LOOK_BACK", "2d", parse_duration),
         "event_queue": take("ROLLOUT_EVENT_QUEUE", "", _queue),
+        "gate_hosts": take("ROLLOUT_GATE_HOSTS", "", _hosts),
         "max_parallel": take("ROLLOUT_MAX_PARALLEL", "0", _count),
         "trust_platform_identity": take("ROLLOUT_TRUST_PLATFORM_IDENTITY", "false", _flag),
     }
@@ -138,6 +142,18 @@ def _guid(text: str) -> str:
             "00000000-0000-0000-0000-000000000000)"
         )
     return text
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    hosts = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    for host in hosts:
+        found = _HOST.fullmatch(host)
+        if found is None or not 0 < int(found[1]) <= _LAST_PORT:
+            raise ValueError(
+                f"{host!r} is not a host and its port (such as gates.contoso.com:443, separated by "
+                "commas)"
+            )
+    return hosts
 
 
 def _count(text: str) -> int:

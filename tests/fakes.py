@@ -73,6 +73,8 @@ class FakeWorkspace:
         self.traffic_takes = timedelta(seconds=20)
         self.broken: dict[str, str] = {}  # version -> code with which its creation fails
         self.answers: dict[str, Answer] = {}  # version -> what it answers
+        self.answers_to: dict[tuple[str, str], Answer] = {}  # version and body; goes before that
+        self.scored: list[tuple[str, str]] = []  # deployment and body
         self.logs: dict[str, str] = {}  # deployment -> its log, if it is not the usual one
         self.fault: Callable[[str, str], None] = lambda _method, _when: None
 
@@ -218,6 +220,7 @@ class FakeWorkspace:
 
     def score(self, endpoint: str, deployment: str, body: str) -> Answer:
         self._enter("score")
+        self.scored.append((deployment, body))
         found = self._settle(endpoint)
         if found is None:
             raise WorkspaceError(f"scoring: no endpoint {endpoint}", status=404)
@@ -225,7 +228,8 @@ class FakeWorkspace:
         if one is None or one.ready_at > self.clock.now:
             return Answer(status=404, body=f"no deployment {deployment} for {body}")
         version = one.model_id.rpartition("/")[2]
-        return self.answers.get(version, Answer(status=200, milliseconds=12, body="[1]"))
+        usual = self.answers.get(version, Answer(status=200, milliseconds=12, body="[1]"))
+        return self.answers_to.get((version, body), usual)
 
     # Inside
 
@@ -361,19 +365,34 @@ def an_outside(
     *,
     monitor: FakeMonitor | None = None,
     logs: FakeLogs | None = None,
+    web: "Callable[[], FakeWeb] | None" = None,
     open_workspace: Callable[[str], Workspace] | None = None,
 ) -> Outside:
     """Return what the activities act on: the fakes, on the clock of the workspace."""
     clock = workspace.clock
     the_monitor, the_logs = monitor or FakeMonitor(clock), logs or FakeLogs()
+    the_web = FakeWeb()
     return Outside(
         open_workspace=open_workspace or (lambda _id: workspace),
         open_monitor=lambda _id: the_monitor,
         open_logs=lambda: the_logs,
+        web=web or (lambda: the_web),
         policies=policies,
         timings=TIMINGS,
         now=lambda: clock.now,
     )
+
+
+class FakeWeb:
+    """The Web port in memory: gives its answers one after the other, the last one for ever."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers) or [Answer(status=200)]
+        self.asked: list[tuple[str, Json, str]] = []  # address, body, idempotency key
+
+    def post(self, url: str, body: Json, *, idempotency_key: str) -> Answer:
+        self.asked.append((url, json.loads(json.dumps(body)), idempotency_key))
+        return self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
 
 
 class FakeEngine:

@@ -14,7 +14,7 @@ from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Answer
 from deploy_logic.plan import Plan, Sight, Snapshot, make_plan
 from tests.builders import TIMINGS, WORKSPACE, a_policy, an_offer, policy_files
-from tests.fakes import Clock, FakeDeployment, FakeEndpoint, FakeWorkspace, an_outside
+from tests.fakes import Clock, FakeDeployment, FakeEndpoint, FakeWeb, FakeWorkspace, an_outside
 
 MINUTE = timedelta(minutes=1)
 WRITES = {"create_endpoint", "create_deployment", "set_traffic", "delete_deployment"}
@@ -30,9 +30,11 @@ class Stage:
     def __init__(self) -> None:
         self.clock = Clock()
         self.workspace = FakeWorkspace(self.clock)
+        self.web = FakeWeb()
         self.outside = an_outside(
             self.workspace,
             lambda: [policy_files(POLICY)],
+            web=lambda: self.web,
             open_workspace={WORKSPACE: self.workspace}.__getitem__,
         )
         self.workspace.serve("6")

@@ -8,6 +8,7 @@ import pytest
 from deploy_logic.adapters.azure_ml import AzureMl
 from deploy_logic.adapters.azure_monitor import AzureMonitor
 from deploy_logic.adapters.log_analytics import LogAnalytics
+from deploy_logic.adapters.webhook import Webhook
 from deploy_logic.app import App
 from deploy_logic.errors import SettingsError, WorkspaceError
 from tests.builders import TIMINGS, WORKSPACE
@@ -56,6 +57,9 @@ def test_what_activities_act_on_is_opened_once(folder: Path) -> None:
     workspace = outside.open_workspace(WORKSPACE)
     assert isinstance(workspace, AzureMl)
     assert outside.open_workspace(WORKSPACE) is workspace
+    web = outside.web()
+    assert isinstance(web, Webhook)
+    assert outside.web() is web
 
 
 def test_metrics_and_logs_are_opened_once(folder: Path) -> None:

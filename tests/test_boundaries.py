@@ -76,6 +76,8 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "gating": frozenset(),
     "reverting": frozenset(),
     "orchestrator": frozenset(),
+    "activity": frozenset(),
+    "activities_call": frozenset(),
     "activities_gate": frozenset(),
     "activities": frozenset(),
     "operations": frozenset(),
@@ -95,11 +97,12 @@ ADAPTERS: Mapping[str, frozenset[str]] = {
     "durable_entity": frozenset({"durabletask"}),
     "http": frozenset({"azure.functions"}),
     "identity": frozenset(),
+    "webhook": frozenset({"certifi"}),
 }
 ORDER = [*THIRD_PARTY, "adapters"]
 # What the wiring opens when it is first needed; everything else stands above what it imports.
 OPENED_LATE = {("app", "adapters")}
-LOGGING = frozenset({"activities", "operations", "endpoint_operations", "sweep", "app"})
+LOGGING = frozenset({"activity", "operations", "endpoint_operations", "sweep", "app"})
 CLOCK = frozenset({"endpoint_operations", "sweep"})  # everybody else is told the time
 # Modules whose import is enough to break a replay, or a pure function's promise.
 OUTSIDE = frozenset(

@@ -349,3 +349,27 @@ def test_revert_gives_the_kept_one_everything_with_one_write() -> None:
         "quarantined",
         "held",
     ]
+
+
+def many_requests(count: int) -> Gated:
+    """Return a story whose probe sends so many requests, of which one activity asks 40."""
+    tale = Gated({"kind": "probe", "requests": "many.jsonl"})
+    lines = "\n".join(f"[{number}]" for number in range(count))
+    (files,) = tale.world.policies
+    tale.world.policies[0] = files.model_copy(update={"requests": {"many.jsonl": lines}})
+    return tale
+
+
+def test_gate_of_many_requests_is_asked_in_slices() -> None:
+    tale = many_requests(100)
+    assert tale.tell()["phase"] == "succeeded"
+    assert [body for _, body in tale.workspace.scored] == [f"[{number}]" for number in range(100)]
+
+
+def test_abort_is_honoured_between_two_slices() -> None:
+    tale = many_requests(4000)
+    tale.world.at_activity["probe", 2] = [tale.ask]
+    result = tale.tell()
+    assert result["phase"] == "failed"
+    assert len(tale.workspace.scored) == 80
+    is_rolled_back(tale)

@@ -166,13 +166,19 @@ class AzureMl:
                 request, connection_timeout=5, read_timeout=_SCORE_TIMEOUT
             )
         except (AzureError, ValueError) as error:
-            return Answer(status=None, error=str(error))
+            took = round((time.monotonic() - begin) * 1000)
+            return Answer(status=None, milliseconds=took, error=str(error))
         text = response.content.decode(errors="replace")  # a model may answer an image
         if response.status_code == _UNAUTHORIZED:
             self._access.pop(endpoint, None)  # the keys were changed: read them again next time
         took = round((time.monotonic() - begin) * 1000)
         status = response.status_code
-        return Answer(status=status, milliseconds=took, body=text[:_LONGEST_ANSWER])
+        return Answer(
+            status=status,
+            milliseconds=took,
+            body=text[:_LONGEST_ANSWER],
+            is_cut=len(text) > _LONGEST_ANSWER,
+        )
 
     def _authorise(self, endpoint: str) -> tuple[str, str]:
         """Return the scoring address and what the Authorization header must say."""
