@@ -33,7 +33,9 @@ STABLE = {str(customer): {"score": customer / 7} for customer in CUSTOMERS}
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder: Path = tmp_path_factory.mktemp("agreement")
-    policies = write_policies(folder / "policies", {"agreed": (CANARY, GATE)})
+    policies = write_policies(
+        folder / "policies", {"differing": (CANARY, GATE), "agreed": (CANARY, GATE)}
+    )
     (policies / "code" / "score.py").write_text(SCORE)
     lines = [json.dumps({"customer": customer}) for customer in CUSTOMERS]
     (policies / "sample.jsonl").write_text("\n".join([*lines, ""]))
@@ -59,13 +61,13 @@ def judgements(rollout: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_a_candidate_that_answers_otherwise_never_meets_a_caller(scene: Scene) -> None:
     # Given a stable, which had nobody to be compared with
-    first = scene.register_and_end("agreed", json.dumps(STABLE))
+    first = scene.register_and_end("differing", json.dumps(STABLE))
     assert first["phase"] == "succeeded"
     assert judgements(first) == []
     # When a version comes that answers 3 of 90 otherwise: 96.7 % agree
     changed = {customer: {"score": -1.0} for customer in ("7", "41", "88")}
-    with scene.callers("agreed") as seen:
-        refused = scene.register_and_end("agreed", json.dumps({**STABLE, **changed}))
+    with scene.callers("differing") as seen:
+        refused = scene.register_and_end("differing", json.dumps({**STABLE, **changed}))
     # Then it is refused by its figures, and had no weight at any time
     assert refused["phase"] == "failed"
     assert "87 of 90 answers are the same as the stable's, which is below 98%" in refused["reason"]
@@ -79,16 +81,17 @@ def test_a_candidate_that_answers_otherwise_never_meets_a_caller(scene: Scene) -
         one["figures"]["weights"] for one in refused["timeline"] if "weights" in one["figures"]
     ]
     assert weighed
-    assert all(weights.get("agreed-v2", 0) == 0 for weights in weighed)
+    assert all(weights.get("differing-v2", 0) == 0 for weights in weighed)
     # and the stable is as it was, and answered everybody
-    assert scene.weights("agreed") == {"agreed-v1": 100}
-    assert scene.deployments("agreed") == {"agreed-v1"}
+    assert scene.weights("differing") == {"differing-v1": 100}
+    assert scene.deployments("differing") == {"differing-v1"}
     assert seen["sent"] > 0
     assert seen["failed"] == 0
-    assert set(seen["deployments"]) == {"agreed-v1"}
+    assert set(seen["deployments"]) == {"differing-v1"}
 
 
 def test_a_candidate_that_mostly_agrees_goes_live(scene: Scene) -> None:
+    scene.register_and_end("agreed", json.dumps(STABLE))
     changed = {"7": {"score": -1.0}}  # 1 of 90: 98.9 % agree
     passed = scene.register_and_end("agreed", json.dumps({**STABLE, **changed}))
     assert passed["phase"] == "succeeded"
