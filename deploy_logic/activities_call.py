@@ -38,7 +38,9 @@ def agree(outside: Outside, payload: Json) -> Json:
 def call(outside: Outside, payload: Json) -> Json:
     """Ask somebody else's service, once."""
     step = decode(Call, payload["call"])
-    return _ask(outside, payload, name=step.name, url=step.url, moment=step.when)
+    # one event is told from the next by phase and weight; the other moments come once
+    once = f"{payload['phase']} {payload['weight']}" if step.when == "event" else ""
+    return _ask(outside, payload, name=step.name, url=step.url, moment=step.when, once=once)
 
 
 def ask_watch(outside: Outside, payload: Json) -> Json:

@@ -51,6 +51,13 @@ def decide(diary: Diary, name: str, judged: Judgement, *, is_dry: bool) -> Story
     yield from ask(diary, what="gate", text=text)
 
 
+def enter(diary: Diary, plan: Plan, phase: Phase, text: str) -> Story[None]:
+    """Enter a phase, and tell the services that asked to hear of events."""
+    diary.enter(phase, text)
+    for call in plan.calls_of_event:
+        yield from tell(diary, plan, call)
+
+
 def tell(diary: Diary, plan: Plan, call: Call) -> Story[None]:
     """Tell somebody else's service; what it answers is written down and changes nothing."""
     answer = yield from diary.waiting.try_once("call", _payload(diary, plan, call))

@@ -127,7 +127,7 @@ def prepare(diary: Diary, plan: Plan) -> Story[None]:
     if plan.preparation:
         waiting.limit(plan.deadline)
     beside = f"beside {plan.stable!r}" if plan.stable else "as the first version"
-    diary.enter(Phase.PREPARING, f"creating {plan.candidate!r} {beside}")
+    yield from gating.enter(diary, plan, Phase.PREPARING, f"creating {plan.candidate!r} {beside}")
     yield from stay_while_paused(diary)
     within = plan.timings.creation_deadline
     whole, brief = {"plan": encode(plan)}, _brief(plan, plan.candidate)
@@ -181,7 +181,8 @@ def reflect(diary: Diary, plan: Plan, step: Mirror) -> Story[None]:
     if diary.waiting.hurried is not None and step.percent > 0:
         return
     if step.percent > 0:
-        diary.enter(Phase.PROGRESSING, f"{step.percent} % mirrored to {plan.candidate!r}")
+        text = f"{step.percent} % mirrored to {plan.candidate!r}"
+        yield from gating.enter(diary, plan, Phase.PROGRESSING, text)
     mirror = {plan.candidate: step.percent} if step.percent > 0 else {}
     yield from shift(diary, plan, diary.rollout.weights, mirror=mirror)
 
@@ -191,14 +192,16 @@ def advance(diary: Diary, plan: Plan, step: Shift) -> Story[None]:
     if step.weight < _ALL:
         if diary.waiting.hurried is not None:
             return
-        diary.enter(Phase.PROGRESSING, f"weight {step.weight} to {plan.candidate!r}")
+        text = f"weight {step.weight} to {plan.candidate!r}"
+        yield from gating.enter(diary, plan, Phase.PROGRESSING, text)
     rest = {plan.stable: _ALL - step.weight} if plan.stable else {}
     yield from shift(diary, plan, {**rest, plan.candidate: step.weight})
 
 
 def promote(diary: Diary, plan: Plan) -> Story[None]:
     """Give the very deployment that was tested all the weight, bake, and read back once more."""
-    diary.enter(Phase.PROMOTING, f"{plan.candidate!r} is to become the stable")
+    text = f"{plan.candidate!r} is to become the stable"
+    yield from gating.enter(diary, plan, Phase.PROMOTING, text)
     for step in plan.promotion:
         yield from take_or_freeze(diary, plan, step)
     if not isinstance(plan.promotion[-1], Shift):
@@ -223,7 +226,8 @@ def let_go(diary: Diary, plan: Plan) -> Story[tuple[Kept, ...]]:
         )
     elif plan.stable:
         yield from retire(diary, plan, plan.stable, must_be_ours=False)
-    diary.enter(Phase.SUCCEEDED, f"{plan.candidate!r} is the stable")
+    text = f"{plan.candidate!r} is the stable"
+    yield from gating.enter(diary, plan, Phase.SUCCEEDED, text)
     return kept
 
 
@@ -265,7 +269,7 @@ def roll_back(diary: Diary, plan: Plan | None, stop: Stop) -> Story[tuple[Kept, 
         )
     else:
         yield from retire(diary, plan, plan.candidate, must_be_ours=True)
-    diary.enter(stop.phase, stop.reason)
+    yield from gating.enter(diary, plan, stop.phase, stop.reason)
     return kept
 
 

@@ -373,3 +373,11 @@ def test_abort_is_honoured_between_two_slices() -> None:
     assert result["phase"] == "failed"
     assert len(tale.workspace.scored) == 80
     is_rolled_back(tale)
+
+
+def test_service_that_asked_for_events_hears_of_every_phase() -> None:
+    tale = Gated({**OUTSIDE, "when": ["event"]}, weights=(10,), bake="3m")
+    tale.verdicts["http 1"] = ["it is down"]  # which changes nothing
+    assert tale.tell()["phase"] == "succeeded"
+    heard = [payload["phase"] for _, payload in tale.world.asked]
+    assert heard == ["preparing", "progressing", "promoting", "succeeded"]
