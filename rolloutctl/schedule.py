@@ -186,10 +186,12 @@ def _shift(plan: Plan, step: Shift) -> Act:
 
 def _bake(step: Bake, weight: int) -> Act:
     """Count in that a bake is extended while its gates cannot say."""
+    names = ", ".join(watch.name for watch in step.watches)
     patience = max((watch.patience for watch in step.watches), default=_NOTHING)
     return Act(
         kind=step.kind,
-        text=f"bake for {print_words(step.length)} at weight {weight}",
+        text=f"bake for {print_words(step.length)} at weight {weight}"
+        + (f", watched by {names}" if names else ""),
         weight=weight,
         bake=step.length,
         gates=tuple(watch.name for watch in step.watches),

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy_logic.errors import EventError
@@ -45,6 +45,7 @@ def read(text: str) -> ModelRegistered | Ignored | None:
     return event
 
 
+@settings(max_examples=5_000)
 @given(texts | pairs_of_json())
 def test_any_text_is_read_ignored_or_refused(text: str) -> None:
     read(text)
