@@ -15,7 +15,7 @@ from deploy_logic.activities_call import agree, call
 from deploy_logic.activities_gate import measure
 from deploy_logic.activity import Activity, is_full, tell_all
 from deploy_logic.codec import Json, decode, encode
-from deploy_logic.errors import WorkspaceError
+from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Probed, judge_probe, judge_probed
 from deploy_logic.matching import Offer
 from deploy_logic.plan import (
@@ -67,6 +67,25 @@ def look(outside: Outside, payload: Json) -> Json:
         timings=outside.timings,
     )
     return {"state": "done", "files": files.model_dump(mode="json"), "sight": encode(sight)}
+
+
+@tell_all
+def check_capacity(outside: Outside, payload: Json) -> Json:
+    """Say whether there is room for the candidate, as far as anybody may know."""
+    plan = decode(Plan, payload["plan"])
+    try:
+        found = outside.open_workspace(plan.workspace).find_capacity(plan)
+    except TransientError:
+        raise
+    except WorkspaceError as error:  # a missing right to look is no reason not to try
+        return {"state": "done", "is_short": False, "text": f"capacity is not known: {error}"}
+    if found is None:
+        return {"state": "done", "is_short": False, "text": ""}
+    text = (
+        f"{plan.candidate!r} needs {found.needed} cores of {found.family} with what Azure reserves "
+        f"for upgrades, and {found.free} are free"
+    )
+    return {"state": "done", "is_short": found.needed > found.free, "text": text}
 
 
 @tell_all
@@ -208,6 +227,7 @@ ACTIVITIES: Mapping[str, Activity] = {
     activity.__name__: activity
     for activity in (
         look,
+        check_capacity,
         create_endpoint,
         create_candidate,
         watch_candidate,

@@ -126,6 +126,7 @@ def prepare(diary: Diary, plan: Plan) -> Story[None]:
         yield from take(diary, plan, step)
     if plan.preparation:
         waiting.limit(plan.deadline)
+    yield from check_capacity(diary, plan)
     beside = f"beside {plan.stable!r}" if plan.stable else "as the first version"
     yield from gating.enter(diary, plan, Phase.PREPARING, f"creating {plan.candidate!r} {beside}")
     yield from stay_while_paused(diary)
@@ -140,6 +141,17 @@ def prepare(diary: Diary, plan: Plan) -> Story[None]:
         diary.note("the end of its log", log=created.get("log", ""))
         raise Stop(Phase.FAILED, created["reason"])
     diary.note(f"{plan.candidate!r} is ready at weight 0")
+
+
+def check_capacity(diary: Diary, plan: Plan) -> Story[None]:
+    """Create nothing that has no room; what cannot be known is tried."""
+    within = plan.timings.shift_deadline
+    seen = yield from diary.waiting.ask("check_capacity", {"plan": encode(plan)}, within=within)
+    diary.waiting.heed()
+    if seen["text"]:
+        diary.note(seen["text"])
+    if seen["is_short"]:
+        raise Stop(Phase.ERRORED, f"no quota: {seen['text']}; nothing was created")
 
 
 def take_or_freeze(diary: Diary, plan: Plan, step: Step) -> Story[None]:

@@ -36,6 +36,15 @@ class DeploymentState:
     message: str = ""  # of the failure
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """Cores of one family of machines in the endpoint's region."""
+
+    family: str
+    needed: int  # by the candidate, with what Azure reserves for upgrades
+    free: int
+
+
 class Workspace(Protocol):
     """One Azure ML workspace. Every method raises WorkspaceError, or TransientError."""
 
@@ -61,6 +70,13 @@ class Workspace(Protocol):
 
     def get_deployment(self, endpoint: str, deployment: str) -> DeploymentState | None:
         """Return the deployment, or None; a failed one with code and message of the failure."""
+        ...
+
+    def find_capacity(self, plan: Plan) -> Capacity | None:
+        """Return what the candidate needs and what is free; None when that does not apply.
+
+        It does not to Kubernetes, nor to machines that the region does not list.
+        """
         ...
 
     def create_endpoint(self, plan: Plan) -> None:

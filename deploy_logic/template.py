@@ -109,6 +109,18 @@ def read_compute(text: str, *, kind: Kind = "deployment") -> Compute | None:
     return None if isinstance(root, TemplateComplaint) else _compute(root, kind)
 
 
+def read_machines(text: str) -> tuple[str, int] | None:
+    """Return instance type and count of a managed deployment; None when it names none."""
+    root = read(text)
+    if isinstance(root, TemplateComplaint) or _compute(root, "deployment") != "managed":
+        return None
+    kind, count = child(root, "instance_type"), child(root, "instance_count")
+    if not isinstance(kind, yaml.ScalarNode):
+        return None
+    counted = count.value if isinstance(count, yaml.ScalarNode) else "1"
+    return (kind.value, int(counted)) if counted.isascii() and counted.isdecimal() else None
+
+
 def fill_template(text: str, values: Mapping[str, str]) -> str:
     """Return the text with its placeholders filled from values, one for each of VALUES.
 

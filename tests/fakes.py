@@ -21,7 +21,7 @@ from deploy_logic.ledger_record import Barred, Ended, Ledger, Start, Tell, Wake
 from deploy_logic.matching import Offer
 from deploy_logic.plan import Deployment, ModelVersion, Plan
 from deploy_logic.policy_files import PolicyFiles
-from deploy_logic.ports import DeploymentState, EndpointState, Outside, Workspace
+from deploy_logic.ports import Capacity, DeploymentState, EndpointState, Outside, Workspace
 from deploy_logic.rollout import Phase, Request
 from deploy_logic.turns import Turns
 from tests.builders import MONDAY, TIMINGS, model_id
@@ -75,6 +75,7 @@ class FakeWorkspace:
         self.answers: dict[str, Answer] = {}  # version -> what it answers
         self.answers_to: dict[tuple[str, str], Answer] = {}  # version and body; goes before that
         self.scored: list[tuple[str, str]] = []  # deployment and body
+        self.capacity: Capacity | None = None  # None: not known
         self.logs: dict[str, str] = {}  # deployment -> its log, if it is not the usual one
         self.fault: Callable[[str, str], None] = lambda _method, _when: None
 
@@ -140,6 +141,10 @@ class FakeWorkspace:
             code=one.code if state == "Failed" else "",
             message="it is bad" if state == "Failed" else "",
         )
+
+    def find_capacity(self, plan: Plan) -> Capacity | None:
+        self._enter("find_capacity")
+        return self.capacity if plan.creation.template else None
 
     def create_endpoint(self, plan: Plan) -> None:
         self._enter("create_endpoint")

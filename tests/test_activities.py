@@ -13,6 +13,7 @@ from deploy_logic.codec import encode
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Answer
 from deploy_logic.plan import Plan, Sight, Snapshot, make_plan
+from deploy_logic.ports import Capacity
 from tests.builders import TIMINGS, WORKSPACE, a_policy, an_offer, policy_files
 from tests.fakes import Clock, FakeDeployment, FakeEndpoint, FakeWeb, FakeWorkspace, an_outside
 
@@ -92,7 +93,7 @@ BRIEF = {
 def payload_of(stage: Stage, activity: str) -> Any:
     if activity == "look":
         return encode(an_offer(POLICY))
-    return {"plan": encode(stage.plan())} if activity.startswith("create") else BRIEF
+    return {"plan": encode(stage.plan())} if activity.startswith(("create", "check")) else BRIEF
 
 
 def ready(stage: Stage, activity: str) -> None:
@@ -109,6 +110,7 @@ def ready(stage: Stage, activity: str) -> None:
 ELSEWHERE = {"measure", "agree", "call"}
 WRITE_OF = {
     "look": [],
+    "check_capacity": [],
     "create_endpoint": ["create_endpoint"],
     "create_candidate": ["create_deployment"],
     "watch_candidate": [],
@@ -161,7 +163,7 @@ def test_second_call_writes_nothing(stage: Stage, activity: str, *, is_late: boo
     ],
     ids=["transient", "conflict", "forbidden", "hopeless"],
 )
-@pytest.mark.parametrize("activity", WRITE_OF)
+@pytest.mark.parametrize("activity", [one for one in WRITE_OF if one != "check_capacity"])
 def test_refusal_is_an_answer(
     stage: Stage, activity: str, error: WorkspaceError, answer: dict[str, Any]
 ) -> None:
@@ -479,3 +481,28 @@ def fail_at(stage: Stage, wanted: str) -> None:
             raise TransientError("503")
 
     stage.workspace.fault = fault
+
+
+# --- capacity
+
+
+@pytest.mark.parametrize(("free", "is_short"), [(9, True), (10, False)])
+def test_candidate_without_room_is_short(stage: Stage, free: int, *, is_short: bool) -> None:
+    stage.workspace.capacity = Capacity(family="standardDSv2Family", needed=10, free=free)
+    answer = stage.call("check_capacity", payload_of(stage, "check_capacity"))
+    assert answer["is_short"] is is_short
+    assert (
+        f"needs 10 cores of standardDSv2Family with what Azure reserves for upgrades, and {free}"
+        in (answer["text"])
+    )
+
+
+def test_missing_right_to_look_at_the_quota_is_no_reason_not_to_try(stage: Stage) -> None:
+    def refuse(_method: str, _when: str) -> None:
+        raise WorkspaceError("reading usages: 403", status=403)
+
+    payload = payload_of(stage, "check_capacity")
+    stage.workspace.fault = refuse
+    answer = stage.call("check_capacity", payload)
+    assert (answer["state"], answer["is_short"]) == ("done", False)
+    assert answer["text"] == "capacity is not known: reading usages: 403"

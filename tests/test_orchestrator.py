@@ -11,6 +11,7 @@ from deploy_logic.codec import encode
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Answer
 from deploy_logic.policy import Policy
+from deploy_logic.ports import Capacity
 from deploy_logic.rollout import Operation, Phase, Request
 from tests.builders import a_policy, an_offer, policy_files
 from tests.fakes import FakeDeployment, FakeEndpoint
@@ -290,6 +291,15 @@ def test_deadline_rolls_back() -> None:
 
 
 # --- could not act or could not judge: a person is needed
+
+
+def test_candidate_that_has_no_room_is_not_created() -> None:
+    tale = Tale()
+    tale.workspace.capacity = Capacity(family="standardDSv2Family", needed=10, free=9)
+    result = tale.tell()
+    assert result["phase"] == "errored"
+    assert result["reason"].startswith("no quota: 'fraud-v7' needs 10 cores of standardDSv2Family")
+    assert "create_deployment" not in tale.workspace.calls
 
 
 def test_no_quota_is_errored() -> None:

@@ -3,6 +3,7 @@
 There is no ETag on these resources: read, change only what is ours, write, read back.
 """
 
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -15,11 +16,12 @@ from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
 from azure.core.rest import HttpRequest
 
-from deploy_logic.adapters.arm import Arm, Body
+from deploy_logic.adapters.arm import API_VERSION, Arm, Body
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate import Answer
 from deploy_logic.plan import Deployment, ModelVersion, Plan
-from deploy_logic.ports import DeploymentState, EndpointState
+from deploy_logic.ports import Capacity, DeploymentState, EndpointState
+from deploy_logic.template import read_machines
 
 RECEIPT = "rollout_id"  # the tag by which a deployment is known to be ours
 _DATA_PLANE = "https://ml.azure.com/.default"
@@ -27,6 +29,9 @@ _SCORE_TIMEOUT = 45  # seconds; an activity must be over within a minute
 _KEY_LIFE = 600  # seconds that a scoring key is remembered
 _LONGEST_ANSWER = 20_000  # characters of an answer that are kept
 _UNAUTHORIZED = 401
+# Azure keeps a fifth of a managed deployment's cores for its upgrades:
+# https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas
+_RESERVE = 1.2
 
 
 class AzureMl:
@@ -103,6 +108,34 @@ class AzureMl:
             code=code,
             message=message,
         )
+
+    def find_capacity(self, plan: Plan) -> Capacity | None:
+        """Return what the candidate needs and what is free; None when that does not apply."""
+        machines = read_machines(plan.creation.template)
+        found = self._arm.get(_endpoint(plan.endpoint)) or self._arm.get("")
+        if machines is None or found is None:
+            return None
+        kind, count = machines
+        region = quote(str(found.get("location", "")))
+        sizes = {one["name"].lower(): one for one in self._read_region(region, "vmSizes")}
+        size = sizes.get(kind.lower())
+        usages = {one["name"]["value"]: one for one in self._read_region(region, "usages")}
+        usage = usages.get(size["family"]) if size else None
+        if size is None or usage is None:
+            return None
+        return Capacity(
+            family=size["family"],
+            needed=math.ceil(size["vCPUs"] * count * _RESERVE),
+            free=usage["limit"] - usage["currentValue"],
+        )
+
+    def _read_region(self, region: str, what: str) -> list[Body]:
+        subscription = "/".join(self._workspace.split("/")[:3])
+        provider = "providers/Microsoft.MachineLearningServices"
+        base = self._cloud["resource_manager"].rstrip("/")
+        url = f"{base}{subscription}/{provider}/locations/{region}/{what}"
+        found = self._arm.get_url(f"{url}?api-version={API_VERSION}") or {}
+        return list(found.get("value", ()))
 
     def create_endpoint(self, plan: Plan) -> None:
         """Ask for the endpoint of the plan's template; does not wait."""

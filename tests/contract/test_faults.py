@@ -19,6 +19,7 @@ ASKS: Mapping[str, Ask] = {
     "get_endpoint": lambda room, name: room.workspace.get_endpoint(name),
     "list_deployments": lambda room, name: room.workspace.list_deployments(name),
     "get_deployment": lambda room, name: room.workspace.get_deployment(name, "green"),
+    "find_capacity": lambda room, name: room.workspace.find_capacity(a_plan(room, name, "red")),
     "create_endpoint": lambda room, _: room.workspace.create_endpoint(a_plan(room, "odd", "none")),
     "create_deployment": lambda room, name: room.workspace.create_deployment(
         a_plan(room, name, "red")

@@ -69,6 +69,8 @@ ACTIONS = {
         "GET",
         f"{_SUBSCRIPTION}/locations/{{location}}/mfeOperationsStatus/{{operation}}",
     ): "locations/mfeOperationsStatus/read",
+    ("GET", f"{_SUBSCRIPTION}/locations/{{location}}/usages"): "locations/usages/read",
+    ("GET", f"{_SUBSCRIPTION}/locations/{{location}}/vmSizes"): "locations/vmSizes/read",
 }
 MODES = {"key": "with-key", "aml_token": "with-aml-token", "aad_token": "with-aad-token"}  # models
 MEASURED = "  - {kind: metric, metric: requests, at_least: 1, every: 1s, dry_run: true}"

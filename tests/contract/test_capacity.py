@@ -1,0 +1,31 @@
+"""What the region has free, as the emulator tells it."""
+
+import pytest
+
+from tests.contract.rooms import TEMPLATE, EmulatorRoom, a_plan, new_endpoint
+
+
+@pytest.mark.parametrize(("count", "needed"), [(1, 5), (50, 240)])
+def test_needed_cores_have_the_reserve_for_upgrades(
+    emulator: EmulatorRoom, count: int, needed: int
+) -> None:
+    template = TEMPLATE.replace("instance_count: 1", f"instance_count: {count}")
+    plan = a_plan(emulator, new_endpoint(emulator), "green", template=template)
+    found = emulator.workspace.find_capacity(plan)
+    assert found is not None
+    assert (found.family, found.needed) == ("standardDSv2Family", needed)
+    assert 0 < found.free <= 200
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        TEMPLATE.replace("Standard_DS3_v2", "Standard_Odd_v9"),
+        TEMPLATE.replace("instance_count: 1", "instance_count: many"),
+        "type: kubernetes\ninstance_type: defaultinstancetype\n",
+    ],
+    ids=["unknown machine", "no number", "kubernetes"],
+)
+def test_what_the_region_does_not_list_is_not_known(emulator: EmulatorRoom, template: str) -> None:
+    plan = a_plan(emulator, new_endpoint(emulator), "green", template=template)
+    assert emulator.workspace.find_capacity(plan) is None
