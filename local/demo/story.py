@@ -192,7 +192,7 @@ class Demo:
         uri = self._stack.ask_azure_ml("GET", endpoint)["properties"]["scoringUri"]
         key = self._stack.ask_azure_ml("POST", f"{endpoint}/listKeys", {})["primaryKey"]
         options = ("--url", uri, "--ca", here["ca"], f"--key={key}", "--bodies", str(_REQUESTS))
-        # Two at once: more than that one instance refuses when the machine is slow, as Azure ML does.
+        # Two at once: of more, one instance refuses some while the machine is slow
         pace = ("--rate", str(_RATE), "--concurrency", "2", "--seconds", "900")
         command = ("local.traffic", *options, *pace)
         traffic = Program("traffic", command, log=self._stack.data / "logs" / "traffic.log")
