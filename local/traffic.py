@@ -1,17 +1,19 @@
 """Sends scoring requests at a steady rate and counts what callers saw: who answered, and how.
 
-Run as `python -m local.traffic --url U --ca F --key K --body FILE --rate 20 --seconds 30`; after
-the line that says it is ready it prints one JSON summary and ends.
+Run as `python -m local.traffic --url U --ca F --key K --body FILE --rate 20 --seconds 30`, or with
+`--bodies FILE`, whose lines are sent in turn; after the line that says it is ready it prints one
+JSON summary and ends.
 """
 
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import signal
 import ssl
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +54,7 @@ class Summary(TypedDict):
     failed: int  # status other than 200, or no answer
     statuses: dict[str, int]
     unanswered: dict[str, int]  # by kind of error
+    failed_by: dict[str, dict[str, int]]  # by deployment, or nobody, and status, or none
     deployments: dict[str, int]  # answers with status 200
     first: str | None  # when the first request was sent, ISO 8601
     last: str | None  # when the last answer came
@@ -72,6 +75,7 @@ class _Seen:
     failed: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     unanswered: Counter[str] = field(default_factory=Counter)
+    failed_by: Counter[tuple[str, str]] = field(default_factory=Counter)
     deployments: Counter[str] = field(default_factory=Counter)
     first: datetime | None = None
     last: datetime | None = None
@@ -92,14 +96,14 @@ class Traffic:
         url: str,
         ca: Path | None,  # the authority to trust instead of the system's
         headers: Mapping[str, str],
-        body: bytes,
+        bodies: Sequence[bytes],  # sent in turn
         rate: float,
         concurrency: int,
     ) -> None:
         self._url = url
         self._ca = ca
         self._headers = {"Content-Type": "application/json", **headers}
-        self._body = body
+        self._bodies = itertools.cycle(bodies)
         self._rate = rate
         self._room = asyncio.Semaphore(concurrency)
         self._stopping = asyncio.Event()
@@ -133,6 +137,7 @@ class Traffic:
             "failed": seen.failed,
             "statuses": {str(status): count for status, count in sorted(seen.statuses.items())},
             "unanswered": dict(seen.unanswered),
+            "failed_by": _by_deployment(seen.failed_by),
             "deployments": dict(sorted(seen.deployments.items())),
             "first": seen.first.isoformat() if seen.first else None,
             "last": seen.last.isoformat() if seen.last else None,
@@ -169,7 +174,7 @@ class Traffic:
         deployment: str | None = None
         try:
             async with session.post(
-                self._url, data=self._body, headers=self._headers, allow_redirects=False
+                self._url, data=next(self._bodies), headers=self._headers, allow_redirects=False
             ) as response:
                 status = response.status
                 deployment = response.headers.get(DEPLOYMENT_HEADER)
@@ -196,6 +201,7 @@ class Traffic:
             second.deployments[name] += 1
             return
         seen.failed += 1
+        seen.failed_by[deployment or "nobody", str(status or "none")] += 1
         second.failed += 1
         if len(seen.failures) < _FAILURES_SHOWN:
             at = datetime.now(UTC).isoformat()
@@ -207,6 +213,13 @@ class Traffic:
 def _shown(at: int, second: _Second) -> Second:
     deployments = dict(sorted(second.deployments.items()))
     return {"second": at, "deployments": deployments, "failed": second.failed}
+
+
+def _by_deployment(failed: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for (name, status), count in sorted(failed.items()):
+        found.setdefault(name, {})[status] = count
+    return found
 
 
 def _percentiles(latencies: list[float]) -> dict[str, float]:
@@ -224,7 +237,9 @@ def _read_arguments() -> argparse.Namespace:
     parser.add_argument("--url", required=True, help="the scoring address")
     parser.add_argument("--ca", type=Path, help="the certificate authority to trust")
     parser.add_argument("--key", help="the endpoint's key or token")
-    parser.add_argument("--body", type=Path, required=True, help="the file to send")
+    body = parser.add_mutually_exclusive_group(required=True)
+    body.add_argument("--body", type=Path, help="the file to send")
+    body.add_argument("--bodies", type=Path, help="a file whose lines to send in turn")
     parser.add_argument("--deployment", help="ask for one deployment, past the weights")
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second")
     parser.add_argument("--concurrency", type=int, default=8, help="requests at once at most")
@@ -237,6 +252,15 @@ def _read_arguments() -> argparse.Namespace:
     return arguments
 
 
+def _read_bodies(arguments: argparse.Namespace) -> Sequence[bytes]:
+    if arguments.body is not None:
+        return [arguments.body.read_bytes()]
+    lines: list[bytes] = [line for line in arguments.bodies.read_bytes().splitlines() if line]
+    if not lines:
+        raise SystemExit(f"--bodies {arguments.bodies}: it is empty (one body per line)")
+    return lines
+
+
 async def _run(arguments: argparse.Namespace) -> Summary:
     headers: dict[str, str] = {}
     if arguments.key is not None:
@@ -247,7 +271,7 @@ async def _run(arguments: argparse.Namespace) -> Summary:
         url=arguments.url,
         ca=arguments.ca,
         headers=headers,
-        body=await asyncio.to_thread(arguments.body.read_bytes),
+        bodies=await asyncio.to_thread(_read_bodies, arguments),
         rate=arguments.rate,
         concurrency=arguments.concurrency,
     )

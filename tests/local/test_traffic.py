@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -65,9 +65,12 @@ async def by_blue(_number: int) -> web.Response:
     return web.json_response([1], headers={DEPLOYMENT_HEADER: "blue"})
 
 
-def a_traffic(url: str, *, rate: float = 200, concurrency: int = 4) -> Traffic:
+def a_traffic(
+    url: str, *, bodies: Sequence[bytes] = (b"[1]",), rate: float = 200, concurrency: int = 4
+) -> Traffic:
+    headers = {"X-Of": "test"}
     return Traffic(
-        url=url, ca=None, headers={"X-Of": "test"}, body=b"[1]", rate=rate, concurrency=concurrency
+        url=url, ca=None, headers=headers, bodies=bodies, rate=rate, concurrency=concurrency
     )
 
 
@@ -96,11 +99,28 @@ def test_it_counts_by_status_and_by_the_deployment_that_answered() -> None:
             assert seen["deployments"]["green"] == sent // 4 - sent // 20
             assert sum(seen["deployments"].values()) == sent - sent // 10
             assert seen["failures"][0]["detail"] == '"no"'
+            green = sent // 20
+            assert seen["failed_by"] == {
+                "blue": {"424": sent // 10 - green},
+                "green": {"424": green},
+            }
             assert seen["first"] is not None
             assert seen["last"] is not None
             assert seen["first"] < seen["last"]
             assert set(endpoint.bodies) == {b"[1]"}
             assert {headers["X-Of"] for headers in endpoint.headers} == {"test"}
+
+    asyncio.run(story())
+
+
+def test_bodies_are_sent_in_turn() -> None:
+    async def story() -> None:
+        async with an_endpoint(by_blue) as endpoint:
+            traffic = a_traffic(endpoint.url, bodies=(b"[1]", b"[2]", b"[3]"), concurrency=1)
+            await traffic.start()
+            await until(lambda: len(endpoint.bodies) >= 7)
+            await traffic.stop()
+            assert endpoint.bodies[:7] == [b"[1]", b"[2]", b"[3]", b"[1]", b"[2]", b"[3]", b"[1]"]
 
     asyncio.run(story())
 
@@ -142,6 +162,7 @@ def test_a_request_without_an_answer_is_a_failure() -> None:
         assert seen["unanswered"] == {"ClientConnectorError": seen["sent"]}
         assert (seen["failed"], seen["statuses"]) == (seen["sent"], {})
         assert seen["failures"][0]["status"] is None
+        assert seen["failed_by"] == {"nobody": {"none": seen["sent"]}}
 
     asyncio.run(story())
 
@@ -267,6 +288,23 @@ def test_the_program_ends_early_with_a_summary_or_at_once_with_its_parent(tmp_pa
             assert json.loads(await process.stdout.readline())["ready"] is True
             output, _ = await process.communicate()  # closes its stdin, as a parent's death does
             assert (process.returncode, output) == (0, b"")
+
+    asyncio.run(story())
+
+
+def test_the_program_sends_the_lines_of_a_file_and_refuses_one_without(tmp_path: Path) -> None:
+    async def story() -> None:
+        lines, nothing = tmp_path / "rows.jsonl", tmp_path / "empty.jsonl"
+        lines.write_bytes(b"[1]\n\n[2]\n")
+        nothing.write_bytes(b"\n")
+        async with an_endpoint(by_blue) as endpoint, asyncio.timeout(60):
+            asked = ("--url", endpoint.url, "--seconds", "0.3", "--concurrency", "1")
+            process = await run_program(*asked, "--bodies", lines)
+            await process.communicate()
+            assert (process.returncode, set(endpoint.bodies)) == (0, {b"[1]", b"[2]"})
+            process = await run_program(*asked, "--bodies", nothing)
+            await process.communicate()
+            assert process.returncode == 1
 
     asyncio.run(story())
 
