@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis.errors import NoSuchExample
+from hypothesis.strategies import SearchStrategy
 
 from deploy_logic import (
     activities,
@@ -239,7 +240,7 @@ def _replace_activity(patch: pytest.MonkeyPatch, name: str, activity: Any) -> No
 
 
 # Where to look for a bug that shows only in stories which are rare among all of them.
-WHERE = {_abandon_effects: interrupted_tales()}
+WHERE: dict[Seed, SearchStrategy[Tale]] = {_abandon_effects: interrupted_tales()}
 
 
 @pytest.mark.parametrize(
