@@ -42,6 +42,7 @@ class Program:
 
     def start(self, environment: Mapping[str, str] | None = None, *options: str) -> None:
         """Start it and wait until it is ready; ProgramError when it ends before."""
+        self.stop()  # what is left of one that died: its pipes
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             child = subprocess.Popen(

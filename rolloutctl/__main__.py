@@ -1,6 +1,6 @@
 """`python -m rolloutctl COMMAND`: one module per command, each with add_arguments and run.
 
-Exit codes: 0 as asked, 1 the answer is no (docs/rolloutctl.md says what that means per command),
+Exit codes: 0 as asked, 1 the answer is no (docs/errors.md says what that means per command),
 2 the command line itself is wrong.
 """
 

@@ -31,35 +31,45 @@ PAGES = {
 }
 CI_EXAMPLES = sorted((REPOSITORY / "docs" / "ci-examples").glob("*.yml"))
 LANGUAGES = {"", "sh", "sh azure", "yaml", "json", "python", "mermaid", "kusto"}
-# What runs each command that needs no Azure: a test, by what the command begins with.
+# What runs each command that needs no Azure, as it stands there: a test, by how the command begins.
 HELD = {
-    "make setup": "tests/test_docs_commands.py::test_every_make_target_in_a_command_is_there",
+    "make ": "tests/test_docs_commands.py::test_every_make_command_runs_its_program",
     "make run": "tests/e2e/test_demo.py::test_the_demo_ends_as_it_should_and_callers_lose_nothing",
-    "make infra": "tests/infra/test_bicep.py::"
-    "test_the_infrastructure_has_nothing_to_complain_about",
+    "make infra": "tests/test_docs_commands.py::test_make_infra_runs",
     "make package": "tests/test_package.py::test_it_is_whole",
-    ".venv/bin/python -m local.azure_ml": "tests/e2e/test_rollout.py::"
-    "test_a_new_version_is_walked_to_all_traffic_and_callers_lose_nothing",
-    ".venv/bin/python -m local up": "tests/e2e/test_demo.py::"
-    "test_the_demo_ends_as_it_should_and_callers_lose_nothing",
+    ".venv/bin/python -m local.azure_ml": "tests/e2e/test_documented.py::"
+    "test_the_emulator_starts_as_shown_and_takes_the_fault_shown",
+    ".venv/bin/python -m local up": "tests/e2e/test_documented.py::"
+    "test_everything_starts_as_shown_and_lists_no_rollouts_yet",
     ".venv/bin/python -m rolloutctl": "tests/test_docs_commands.py::"
     "test_every_rolloutctl_command_runs",
-    "curl --cacert $CA -X POST $URL/admin/faults": "tests/e2e/test_rollout.py::"
-    "test_no_quota_is_errored_because_a_person_is_needed",
-    "curl -s $APP/api/rollouts": "tests/e2e/test_rollout.py::"
-    "test_a_new_version_is_walked_to_all_traffic_and_callers_lose_nothing",
-    "who=$(printf": "tests/e2e/test_abort.py::"
-    "test_an_abort_puts_the_stable_to_100_reads_it_back_and_retires_the_candidate",
-    "curl -s -X POST $APP/api/rollouts/$ROLLOUT_ID/abort": "tests/e2e/test_abort.py::"
-    "test_an_abort_puts_the_stable_to_100_reads_it_back_and_retires_the_candidate",
-    "curl -s -X POST $APP/admin/functions/sweep": "tests/e2e/test_rollout.py::"
-    "test_a_lost_event_is_only_a_delay",
-    "curl -s -X POST $APP/admin/functions/on_event_queued": "tests/test_package.py::"
-    "test_an_event_that_comes_by_queue_starts_a_rollout",
-    "pgrep -f": "tests/e2e/test_kill.py::test_after_a_kill_the_rollout_ends_as_undisturbed",
-    "kill -9 PROCESS_ID": "tests/e2e/test_kill.py::"
-    "test_after_a_kill_the_rollout_ends_as_undisturbed",
+    "curl --cacert $CA -X POST $URL/admin/faults": "tests/e2e/test_documented.py::"
+    "test_the_emulator_starts_as_shown_and_takes_the_fault_shown",
+    "curl -s $APP/api/rollouts": "tests/e2e/test_documented.py::"
+    "test_everything_starts_as_shown_and_lists_no_rollouts_yet",
+    "who=$(printf": "tests/e2e/test_documented.py::"
+    "test_a_rollout_outlives_the_kill_shown_and_is_aborted_as_shown",
+    "curl -s -X POST $APP/api/rollouts/$ROLLOUT_ID/abort": "tests/e2e/test_documented.py::"
+    "test_a_rollout_outlives_the_kill_shown_and_is_aborted_as_shown",
+    "curl -s -X POST $APP/admin/functions/sweep": "tests/e2e/test_documented.py::"
+    "test_sweep_and_queue_are_fired_as_shown",
+    "curl -s -X POST $APP/admin/functions/on_event_queued": "tests/e2e/test_documented.py::"
+    "test_sweep_and_queue_are_fired_as_shown",
+    "pgrep -f": "tests/e2e/test_documented.py::"
+    "test_a_rollout_outlives_the_kill_shown_and_is_aborted_as_shown",
+    "kill -9 PROCESS_ID": "tests/e2e/test_documented.py::"
+    "test_a_rollout_outlives_the_kill_shown_and_is_aborted_as_shown",
 }
+# The program that each `make` command comes down to; the tests of HELD run that very one.
+PROGRAMS = {
+    "make setup": "",  # nothing but the environments
+    "make run": "-m local run",
+    'make run ARGS="--once"': "-m local run --once",
+    "make infra": "-m infra.check",
+    "make package": "-m infra.package",
+}
+# The environments count as made: whatever runs the tests has one, and no test installs.
+MADE = ("-o", ".venv/ready", "-o", ".venv-scoring/ready")
 # What a block that needs Azure may call.
 TOOLS = {"az", "azd", "curl", "jq", "set", "eval", "export", "while", "cp"}
 AZD_OWN = {"AZURE_ENV_NAME", "AZURE_LOCATION"}
@@ -149,10 +159,27 @@ def test_every_make_target_in_a_command_is_there() -> None:
     named = make_targets()
     assert {"run", "infra", "package", "check", "test"} <= named
     for name in sorted(named):
-        # never run: a target may install
-        dry_run = (_tool("make"), "--dry-run", "--no-print-directory", name)
-        done = subprocess.run(dry_run, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        assert make("--dry-run", name).returncode == 0
+
+
+@pytest.mark.parametrize("command", sorted({one for _, one in LOCAL if one.startswith("make ")}))
+def test_every_make_command_runs_its_program(command: str) -> None:
+    assert command in PROGRAMS, f"{command!r} has no row in PROGRAMS"
+    done = make("--dry-run", *MADE, *shlex.split(command)[1:])
+    assert done.returncode == 0, done.stderr
+    program = PROGRAMS[command]
+    printed = [line.strip() for line in done.stdout.splitlines() if " -m " in line]
+    assert printed == ([f".venv/bin/python {program}"] if program else [])
+
+
+def test_make_infra_runs() -> None:
+    done = make(*MADE, "infra")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def make(*options: str) -> "subprocess.CompletedProcess[str]":
+    command = (find_tool("make"), "--no-print-directory", *options)
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 
 # What needs Azure: it cannot be run here, but much can be seen without.
@@ -195,7 +222,7 @@ def _assigned(page: str) -> set[str]:
 
 def _wrong(body: str, assigned: set[str]) -> Iterator[str]:
     """Give what is wrong: the shell cannot read it, or it names what is not there."""
-    read_only = (_tool("bash"), "-n", "-c", body)
+    read_only = (find_tool("bash"), "-n", "-c", body)
     parsed = subprocess.run(read_only, capture_output=True, text=True, check=False)
     if parsed.returncode:
         yield parsed.stderr
@@ -216,7 +243,7 @@ def _wrong(body: str, assigned: set[str]) -> Iterator[str]:
             yield f"{first!r} is not one of {', '.join(sorted(TOOLS))}"
 
 
-def _tool(name: str) -> str:
+def find_tool(name: str) -> str:
     found = shutil.which(name)
     assert found is not None, f"{name} is needed"
     return found

@@ -1,7 +1,7 @@
 """Random stories: policies, versions and how good they are, and everything that goes wrong."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -167,6 +167,21 @@ def tales(draw: st.DrawFn, *, most_versions: int = 4, with_people: bool = True) 
         slow=draw(st.sampled_from([0, 0, 30, 60])),
         seed=draw(st.integers(0, 2**16)),
     )
+
+
+@st.composite
+def interrupted_tales(draw: st.DrawFn) -> Tale:
+    """Stories in which a person comes in while an effect is slow, beside a stable that can suffer.
+
+    Among all stories these are rare: a person seldom hits those few minutes.
+    """
+    moments = st.tuples(
+        st.sampled_from(["create_candidate", "shift"]),
+        st.integers(1, 4),
+        st.sampled_from(["abort", "reject"]),
+    )
+    asked = draw(st.lists(moments, min_size=1, max_size=3))
+    return replace(draw(tales()), asked=tuple(asked), has_stable=True, slow=60)
 
 
 def tell(tale: Tale) -> World:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis.errors import NoSuchExample
+from hypothesis.strategies import SearchStrategy
 
 from deploy_logic import (
     activities,
@@ -21,7 +22,7 @@ from deploy_logic import (
 )
 from deploy_logic.ledger_record import Decision, Ledger, Start
 from deploy_logic.rollout import Phase as RolloutPhase
-from tests.property.strategies import Tale, judge, tales, tell
+from tests.property.strategies import Tale, interrupted_tales, judge, tales, tell
 
 STORIES = 5_000
 PASSED = {"verdict": "pass", "reason": "fine", "figures": {"status": 200}}
@@ -238,6 +239,10 @@ def _replace_activity(patch: pytest.MonkeyPatch, name: str, activity: Any) -> No
     patch.setitem(cast("dict[str, Any]", activities.ACTIVITIES), name, activity)
 
 
+# Where to look for a bug that shows only in stories which are rare among all of them.
+WHERE: dict[Seed, SearchStrategy[Tale]] = {_abandon_effects: interrupted_tales()}
+
+
 @pytest.mark.parametrize(
     ("law", "seed"),
     [
@@ -267,7 +272,7 @@ def test_every_law_catches_its_seeded_bug(
     seed(monkeypatch)
     try:
         find(
-            tales(),
+            WHERE.get(seed, tales()),
             lambda tale: any(line.startswith(law) for line in judge(tell(tale))),
             settings=settings(
                 max_examples=STORIES,
