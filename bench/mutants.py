@@ -20,7 +20,7 @@ from tests.guards import GUARDS, REPOSITORY, Guard
 _LEFT_OUT = (".*", "__pycache__", "dist", "htmlcov")
 _PATIENCE = 300  # seconds; a guard whose loss makes its tests go on for ever is missed too
 _WORKERS = 2
-_FAILED = re.compile(r"^FAILED (\S+?)(?: - .*)?$", re.MULTILINE)
+_FAILED = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)
 _SURVIVED = "SURVIVED"
 
 

@@ -349,10 +349,15 @@ def step(
 
 def replay(run: Run) -> list[tuple[str, str]]:
     """Tell the story again from what was recorded, and return what it asked for this time."""
-    context = SimContext(None, run.offer.rollout_id, run.turns[0].now)
-    story = orchestrator.roll_out(context, encode(run.offer))
+    return retell(run.offer, run.turns)
+
+
+def retell(offer: Offer, turns: list[Turn]) -> list[tuple[str, str]]:
+    """Tell a story from its turns, and return what it asks for."""
+    context = SimContext(None, offer.rollout_id, turns[0].now)
+    story = orchestrator.roll_out(context, encode(offer))
     waits_for: SimTask | None = None
-    for turn in run.turns:
+    for turn in turns:
         for index, outcome in turn.news:
             if index is None:
                 context.receive(outcome)
