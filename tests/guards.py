@@ -180,13 +180,6 @@ PEOPLE = (
         tests="story_people",
     ),
     Guard(
-        name="what was answered before the question does not count",
-        file="asking.py",
-        text="        diary.waiting.answers.clear()\n",
-        without="",
-        tests="story_people",
-    ),
-    Guard(
         name="no approval by the deadline is a no",
         file="asking.py",
         text="        raise Stop(Phase.FAILED, late)\n",

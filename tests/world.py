@@ -179,7 +179,7 @@ class World:
         self.delay = delay  # seconds that an activity takes
         # what happens while the n-th call of an activity runs; of any, when the name is empty
         self.at_activity: dict[tuple[str, int], list[Callable[[], None]]] = {}
-        self._called: collections.Counter[str] = collections.Counter()
+        self.called: collections.Counter[str] = collections.Counter()
         self.crashes: Callable[[str], bool] = lambda _activity: False
         # what a gate that asks others says; a text: it could not be asked
         self.judge: Callable[[str, str], Judgement | str] = lambda _gate, _version: FINE
@@ -298,8 +298,8 @@ class World:
             context.complete(task, outcome)
 
         for called in ("", name):
-            self._called[called] += 1
-            for meanwhile in self.at_activity.get((called, self._called[called]), ()):
+            self.called[called] += 1
+            for meanwhile in self.at_activity.get((called, self.called[called]), ()):
                 self.after(timedelta(milliseconds=1), meanwhile)
         self.after(timedelta(seconds=self.delay()), act)
 
