@@ -26,7 +26,7 @@ from deploy_logic.ledger_record import (
     answer_offer,
     remember,
 )
-from deploy_logic.matching import Offer, endpoint_key
+from deploy_logic.matching import STORY, Offer, endpoint_key
 from deploy_logic.rollout import Operation, Phase, Request
 from deploy_logic.version_rule import parse_version_rule
 
@@ -198,6 +198,7 @@ def _let_go(ledger: Ledger, at: datetime, why: str) -> Decision:
         kind="let_go",
         target=due.deployment,
         reason=until,
+        story=STORY,
     )
     return begin(ledger, asked, at, until)
 

@@ -26,7 +26,7 @@ from deploy_logic.ledger_record import (
     Tell,
     record,
 )
-from deploy_logic.matching import Offer, make_rollout_id
+from deploy_logic.matching import STORY, Offer, make_rollout_id
 from deploy_logic.rollout import Operation, Request
 
 
@@ -219,6 +219,7 @@ def _make_revert(ledger: Ledger, target: Kept, asked: Asked) -> Offer:
         kind="revert",
         target=target.deployment,
         reason=asked.reason,
+        story=STORY,
     )
 
 

@@ -19,6 +19,7 @@ from deploy_logic.policy import Policy
 from deploy_logic.tag_rule import parse_tag_rule
 from deploy_logic.window import Window
 
+STORY = 1  # that rollouts begin with now; orchestrator.STORIES has all that can be told
 MODEL_PLACEHOLDER = "{model}"  # in deploy.endpoint: an endpoint for each model of a pattern
 _LONGEST_SLUG = 60  # with hash and attempt well inside the 100 characters an instance id may have
 # https://learn.microsoft.com/azure/machine-learning/how-to-manage-quotas
@@ -48,6 +49,7 @@ class Offer:
     needs_turn: bool = False  # there is a cap on rollouts in parallel
     is_likely: bool = True  # the tags hold, as the event says; if not, nothing makes room for it
     keep_old: int = 1  # old deployments that the policy allows to stay, beside the stable
+    story: int = 1  # how it is told from start to end, whatever the app learns meanwhile
 
     @property
     def is_rollout(self) -> bool:
@@ -178,6 +180,7 @@ def make_offer(event: ModelRegistered, policy: Policy) -> Offer:
         deny=_print_windows(windows.deny if windows else None),
         keep_old=policy.keep.old if policy.keep else 1,
         is_likely=do_tags_hold(event.tags, policy),
+        story=STORY,
     )
 
 

@@ -4,7 +4,7 @@ It decides and never touches: no clock, random, environment, file or network; wh
 through the context. Every "no" becomes one private Stop, so that one road leads to roll back.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, assert_never
@@ -45,22 +45,40 @@ _ALL = 100
 
 
 def roll_out(context: Context, payload: Json) -> Story[Json]:
-    """Carry out what was offered, start to end; returns the rollout as people see it."""
+    """Carry out what was offered, start to end; returns the rollout as people see it.
+
+    A rollout in flight is told on by the story that it began with.
+    """
     offer = decode(Offer, payload)
     diary = Diary(context, offer)
-    match offer.kind:
-        case "roll_out":
-            kept = yield from replace_stable(context, diary, offer)
-        case "revert":
-            kept = yield from reverting.revert(diary, offer)
-        case "let_go":
-            kept = yield from reverting.let_go(diary, offer)
-        case _:
-            assert_never(offer.kind)
+    kept: tuple[Kept, ...] = ()
+    if offer.story in STORIES:
+        kept = yield from STORIES[offer.story](context, diary, offer)
+    else:  # of a newer app, which was taken back
+        known = ", ".join(map(str, STORIES))
+        reason = f"telling story {offer.story}: this app knows {known}; the weights stay as they are"
+        diary.enter(Phase.ERRORED, reason)
     diary.waiting.close()
     ended = encode(_ended(diary, kept))
     context.tell_ledger(offer.workspace, offer.endpoint, "finish", ended)
     return show(diary.rollout)
+
+
+def tell(context: Context, diary: Diary, offer: Offer) -> Story[tuple[Kept, ...]]:
+    """Do what was offered; returns the deployments that stay for a while."""
+    match offer.kind:
+        case "roll_out":
+            return (yield from replace_stable(context, diary, offer))
+        case "revert":
+            return (yield from reverting.revert(diary, offer))
+        case "let_go":
+            return (yield from reverting.let_go(diary, offer))
+        case _:
+            assert_never(offer.kind)
+
+
+# Everything that a rollout may have begun with. tests/histories holds each to what it has told.
+STORIES: Mapping[int, Callable[[Context, Diary, Offer], Story[tuple[Kept, ...]]]] = {1: tell}
 
 
 def replace_stable(context: Context, diary: Diary, offer: Offer) -> Story[tuple[Kept, ...]]:

@@ -453,7 +453,9 @@ def test_endless_retry_after_is_bounded() -> None:
             raise TransientError("429", retry_after=timedelta(days=1))
 
     tale.workspace.fault = fault
-    assert tale.tell()["phase"] == "succeeded"
+    tale.offer()
+    tale.world.run(timedelta(hours=3))
+    assert tale.result()["phase"] == "succeeded"
 
 
 def test_no_permission_to_look_is_errored() -> None:
@@ -494,6 +496,23 @@ def test_abort_in_a_bake_does_not_wait_for_its_end() -> None:
     tale.offer()
     tale.world.run(30 * MINUTE)
     assert tale.result()["phase"] == "failed"
+
+
+@pytest.mark.parametrize("activity", ["create_candidate", "shift"])
+def test_abort_waits_for_an_effect_that_is_under_way_and_undoes_it(activity: str) -> None:
+    tale = Tale()
+    late = iter([600.0])  # far longer than a roll back takes
+    tale.world.delay = lambda: next(late, 1.0) if tale.world.called[activity] else 1.0
+    tale.world.at_activity[activity, 1] = [tale.ask]
+    assert tale.tell()["reason"] == "aborted by ann: looks wrong"
+    is_rolled_back(tale)
+
+
+def test_abort_of_a_promotion_that_is_complete_changes_nothing() -> None:
+    tale = Tale()
+    tale.world.at_activity["retire", 1] = [tale.ask]
+    assert tale.tell()["phase"] == "succeeded"
+    assert (tale.weights(), tale.deployments()) == ({"fraud-v7": 100}, ["fraud-v7"])
 
 
 def test_abort_while_rolling_back_changes_nothing() -> None:

@@ -145,6 +145,14 @@ def test_promote_now_leaves_out_what_remains(phase: str) -> None:
         assert shifts(tale) == [{"blue": 90, "fraud-v7": 10}, {"blue": 0, "fraud-v7": 100}]
 
 
+def test_promotion_asked_for_while_the_candidate_is_made_is_left_aside() -> None:
+    tale = Gated(weights=(10, 50))
+    tale.when("preparing", lambda: tale.ask(Operation.PROMOTE_NOW))
+    result = tale.tell()
+    assert "promote_now is not possible while preparing: left aside" in texts(result)
+    assert [weights["fraud-v7"] for weights in shifts(tale)] == [10, 50, 100]
+
+
 def drifted() -> Gated:
     """Tell of a rollout whose weights somebody changes by hand while it bakes at 10."""
     tale = Gated(weights=(10, 50), bake="30m")

@@ -179,7 +179,7 @@ class World:
         self.delay = delay  # seconds that an activity takes
         # what happens while the n-th call of an activity runs; of any, when the name is empty
         self.at_activity: dict[tuple[str, int], list[Callable[[], None]]] = {}
-        self._called: collections.Counter[str] = collections.Counter()
+        self.called: collections.Counter[str] = collections.Counter()
         self.crashes: Callable[[str], bool] = lambda _activity: False
         # what a gate that asks others says; a text: it could not be asked
         self.judge: Callable[[str, str], Judgement | str] = lambda _gate, _version: FINE
@@ -298,8 +298,8 @@ class World:
             context.complete(task, outcome)
 
         for called in ("", name):
-            self._called[called] += 1
-            for meanwhile in self.at_activity.get((called, self._called[called]), ()):
+            self.called[called] += 1
+            for meanwhile in self.at_activity.get((called, self.called[called]), ()):
                 self.after(timedelta(milliseconds=1), meanwhile)
         self.after(timedelta(seconds=self.delay()), act)
 
@@ -349,10 +349,15 @@ def step(
 
 def replay(run: Run) -> list[tuple[str, str]]:
     """Tell the story again from what was recorded, and return what it asked for this time."""
-    context = SimContext(None, run.offer.rollout_id, run.turns[0].now)
-    story = orchestrator.roll_out(context, encode(run.offer))
+    return retell(run.offer, run.turns)
+
+
+def retell(offer: Offer, turns: list[Turn]) -> list[tuple[str, str]]:
+    """Tell a story from its turns, and return what it asks for."""
+    context = SimContext(None, offer.rollout_id, turns[0].now)
+    story = orchestrator.roll_out(context, encode(offer))
     waits_for: SimTask | None = None
-    for turn in run.turns:
+    for turn in turns:
         for index, outcome in turn.news:
             if index is None:
                 context.receive(outcome)

@@ -1,5 +1,6 @@
 """What was asked of the emulator: counts by path template, and the last requests."""
 
+import json
 from collections import Counter, deque
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ from local.azure_ml.store import Json
 from local.azure_ml.web import SHAPE, TEMPLATE
 
 _KEPT = 2000
+_LONGEST_READ = 20_000  # characters of an answer that is looked into
 
 
 class RequestLog:
@@ -25,15 +27,17 @@ class RequestLog:
         if request.path.startswith("/admin"):
             return await handler(request)
         status: int | None = None  # stays None when the connection was dropped
+        state = ""
         try:
             response = await handler(request)
             dropped = request.transport is None or request.transport.is_closing()
             status = None if dropped else response.status
+            state = _state(response)
         finally:
-            self._record(request, status)
+            self._record(request, status, state)
         return response
 
-    def _record(self, request: web.Request, status: int | None) -> None:
+    def _record(self, request: web.Request, status: int | None, state: str) -> None:
         resource = request.match_info.route.resource
         route = request.path if resource is None else resource.canonical
         template = request.get(TEMPLATE, route)
@@ -48,6 +52,7 @@ class RequestLog:
                 "path": request.path,
                 "query": request.rel_url.raw_query_string if area == "arm" else "",
                 "status": status,
+                "state": state,
                 "body": request.get(SHAPE, []),
             }
         )
@@ -70,6 +75,19 @@ class RequestLog:
         """Begin to count anew."""
         self._counts.clear()
         self._last.clear()
+
+
+def _state(response: web.StreamResponse) -> str:
+    """Return how far the resource or the operation is, as the answer says; empty: it does not."""
+    text = response.text if isinstance(response, web.Response) and response.body else None
+    if not text or len(text) > _LONGEST_READ or response.content_type != "application/json":
+        return ""
+    body = json.loads(text)
+    if not isinstance(body, dict):
+        return ""
+    properties = body.get("properties")
+    found = properties.get("provisioningState") if isinstance(properties, dict) else None
+    return str(found or body.get("status") or "")
 
 
 def _area(path: str) -> str:
