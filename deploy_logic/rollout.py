@@ -65,6 +65,19 @@ ALLOWED: Mapping[Operation, frozenset[Phase]] = {
     Operation.TURN: frozenset({Phase.PENDING}),
 }
 
+# Everything else is asked by the ledger, the sweep or the turns.
+OF_PEOPLE = (
+    Operation.ABORT,
+    Operation.APPROVE,
+    Operation.REJECT,
+    Operation.PAUSE,
+    Operation.RESUME,
+    Operation.PROMOTE_NOW,
+    Operation.ADOPT,
+    Operation.RESTORE,
+)
+ANSWERS = frozenset({Operation.APPROVE, Operation.REJECT, Operation.ADOPT, Operation.RESTORE})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -95,6 +108,7 @@ class Awaited:
     until: datetime | None = None  # no answer by then is a no
     operations: tuple[Operation, ...] = ()  # that would be an answer
     approvers: tuple[str, ...] = ()  # empty: whoever may operate rollouts
+    not_by: str = ""  # whoever registered the version, where the policy says that they may not
     quorum: int = 1
     approved_by: tuple[str, ...] = ()
     figures: str = ""  # digest of what the decision rests on; an answer names it
@@ -146,6 +160,17 @@ class Rollout:
 def allows(operation: Operation, phase: Phase) -> bool:
     """Whether the operation may be asked for in this phase."""
     return phase in ALLOWED[operation]
+
+
+def list_possible(phase: Phase, awaited: Awaited | None, *, is_paused: bool) -> list[Operation]:
+    """Return what people may ask of a rollout now; an answer, only where it is awaited."""
+    answers = awaited.operations if awaited is not None else ()
+    idle = Operation.PAUSE if is_paused else Operation.RESUME  # taken, but it would change nothing
+    return [
+        one
+        for one in OF_PEOPLE
+        if one is not idle and allows(one, phase) and (one not in ANSWERS or one in answers)
+    ]
 
 
 def digest_figures(rollout: Rollout) -> str:
