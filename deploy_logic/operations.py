@@ -111,11 +111,11 @@ def ask(
     request = Request(operation=Operation(operation), by=by, reason=said["reason"])
     _refuse_now(request, shown, awaited, rollout_id)
     if request.operation in ANSWERS and awaited is not None:
+        request = replace(request, claims=tuple(claims), figures=said.get("figures", ""))
+        _refuse_person(request, awaited, rollout_id)
         # Of what a person is, only what the question asks for is stored.
         asked = {one.lower() for one in awaited.approvers}
-        named = tuple(one for one in claims if one.lower() in asked)
-        request = replace(request, claims=named, figures=said.get("figures", ""))
-        _refuse_person(request, awaited, rollout_id)
+        request = replace(request, claims=tuple(one for one in claims if one.lower() in asked))
     engine.ask(rollout_id, request)
     extra = {"rollout_id": rollout_id, "operation": operation, "by": by, "reason": request.reason}
     _LOG.info("operation asked", extra=extra)

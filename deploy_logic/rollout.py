@@ -86,7 +86,7 @@ class Request:
     operation: Operation
     by: str  # object id of a person, or the rollout that supersedes
     reason: str
-    claims: tuple[str, ...] = ()  # user:, group: and role: of that person, as the token says
+    claims: tuple[str, ...] = ()  # user:, group:, role: and name: of that person (Principal.claims)
     figures: str = ""  # digest of the figures that the person was shown (Awaited.figures)
 
 
@@ -195,7 +195,9 @@ def refuse_answer(awaited: Awaited, request: Request, *, registered_by: str) -> 
         return f"only {', '.join(awaited.approvers)} may answer"
     if request.operation is Operation.APPROVE and request.by in awaited.approved_by:
         return "the same person has approved already"
-    is_own = registered_by and f"user:{registered_by}".lower() in claims
+    is_own = registered_by and not claims.isdisjoint(
+        f"{kind}:{registered_by}".lower() for kind in ("user", "name")
+    )
     if request.operation is Operation.APPROVE and is_own:
         return "whoever registered the version may not approve it"
     return ""

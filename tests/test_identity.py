@@ -49,9 +49,13 @@ ROLE = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
         ([claim("roles", "r"), claim("groups", "g")], ("group:g", "role:r")),
         ([claim("groups", ""), claim("roles", 7), claim("groups", ["g"])], ()),
         ([claim("group", "g"), claim("role", "r"), claim("user", "eve")], ()),
-        ([claim("name", "group:g"), claim("wids", "w"), claim("scp", "role:r")], ()),
+        ([claim("name", "group:g"), claim("wids", "w"), claim("scp", "role:r")], ("name:group:g",)),
+        (
+            [claim("upn", "a@b.c"), claim("name", "Ann"), claim("preferred_username", "a@b.c")],
+            ("name:Ann", "name:a@b.c"),
+        ),
     ],
-    ids=["none", "groups", "roles", "both", "no texts", "other claims", "disguised"],
+    ids=["none", "groups", "roles", "both", "no texts", "other claims", "disguised", "names"],
 )
 def test_groups_and_roles_are_claims_as_policies_write_them(
     more: list[dict[str, Any]], claims: tuple[str, ...]

@@ -127,7 +127,7 @@ def waits(**changes: Any) -> dict[str, Any]:
 
 
 def ask(desk: Counter, operation: str, by: str = "ann", **said: str) -> Any:
-    claims = (f"user:{by}", "group:ML-Leads", "group:everybody", "role:operator")
+    claims = (f"user:{by}", "group:ML-Leads", "group:all", "role:operator", f"name:{by}@b.c")
     told = {**BECAUSE, "figures": FIGURES, **said}
     return operations.ask(desk.engine, "r", operation, by=by, claims=claims, said=told)
 
@@ -246,13 +246,22 @@ def test_somebody_who_is_not_asked_is_403_with_who_is(desk: Counter, operation: 
     assert (refusal.status, refusal.members) == (403, {"approvers": ["group:risk", "user:eve"]})
 
 
-def test_whoever_registered_the_version_may_reject_it_and_not_approve_it(desk: Counter) -> None:
-    desk.engine.rollouts["r"] = waits(not_by="Ann")
+# The workspace says who by an object id or by a name, and the sign-in has both.
+@pytest.mark.parametrize("registered_by", ["Ann", "ann@B.c"])
+def test_whoever_registered_the_version_may_reject_it_and_not_approve_it(
+    desk: Counter, registered_by: str
+) -> None:
+    desk.engine.rollouts["r"] = waits(not_by=registered_by)
     refusal = refused(desk, "approve")
     assert refusal.status == 403
     assert "whoever registered the version may not approve it" in str(refusal)
     ask(desk, "reject")
     assert [request.operation for _, request in desk.engine.asked] == [Operation.REJECT]
+
+
+def test_a_name_gives_no_right(desk: Counter) -> None:
+    desk.engine.rollouts["r"] = waits(approvers=("user:ann@b.c", "group:ann@b.c"))
+    assert refused(desk, "approve").status == 403
 
 
 def test_nobody_approves_twice(desk: Counter) -> None:

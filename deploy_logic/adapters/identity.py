@@ -14,7 +14,8 @@ from deploy_logic.errors import OperationError
 
 _LONG = "http://schemas.microsoft.com"
 _OBJECT_ID = (f"{_LONG}/identity/claims/objectidentifier", "oid")
-_NAME = ("name", "preferred_username")
+_SOAP = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
+_NAME = ("name", "preferred_username", "upn", f"{_SOAP}/name", f"{_SOAP}/upn")
 _GROUP = (f"{_LONG}/ws/2008/06/identity/claims/groups", "groups")
 _ROLE = (f"{_LONG}/ws/2008/06/identity/claims/role", "roles")
 
@@ -24,8 +25,10 @@ class Principal:
     """Somebody who is signed in."""
 
     id: str  # the Entra object id: names and addresses change hands
-    name: str  # for people to read; decides nothing
-    claims: tuple[str, ...]  # user:, group: and role:, as approvers are written in policies
+    name: str  # for people to read
+    # user:, group: and role:, as approvers are written in policies. And name:, which gives no right
+    # because names change hands; but a workspace may know by it who registered a version.
+    claims: tuple[str, ...]
 
 
 def read_principal(headers: Mapping[str, str], *, is_trusted: bool) -> Principal:
@@ -47,10 +50,11 @@ def read_principal(headers: Mapping[str, str], *, is_trusted: bool) -> Principal
         raise OperationError("the principal has no object id", status=401)
     groups = [f"group:{one}" for one in _values(found, _GROUP)]
     roles = [f"role:{one}" for one in _values(found, _ROLE)]
+    names = list(dict.fromkeys(_values(found, _NAME)))
     return Principal(
         id=ids[0],
-        name=next(iter(_values(found, _NAME)), ""),
-        claims=(f"user:{ids[0]}", *groups, *roles),
+        name=next(iter(names), ""),
+        claims=(f"user:{ids[0]}", *groups, *roles, *(f"name:{one}" for one in names)),
     )
 
 
