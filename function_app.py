@@ -11,8 +11,8 @@ from deploy_logic import sweep as sweeping
 from deploy_logic.activities import ACTIVITIES
 from deploy_logic.adapters import durable, durable_entity
 from deploy_logic.adapters.durable import DurableEngine, bind_activity
-from deploy_logic.adapters.http import answer, read_reason, read_said
-from deploy_logic.adapters.identity import read_principal
+from deploy_logic.adapters.http import answer, read_said
+from deploy_logic.adapters.identity import Principal, read_principal
 from deploy_logic.app import App
 from deploy_logic.controls import Control
 from deploy_logic.endpoint_operations import Desk
@@ -83,20 +83,6 @@ def show_rollout(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -
     return answer(lambda: operations.show_rollout(DurableEngine(client), rollout_id))
 
 
-@app.route("rollouts/{rollout_id}/abort", methods=["POST"])
-@app.durable_client_input(client_name="client")
-def abort(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
-    """Roll one rollout back."""
-    return answer(
-        lambda: operations.abort(
-            DurableEngine(client),
-            req.route_params["rollout_id"],
-            by=read_principal(req.headers, is_trusted=this.settings.trust_platform_identity),
-            reason=read_reason(req),
-        )
-    )
-
-
 @app.route("rollouts/{rollout_id}/retry", methods=["POST"])
 @app.durable_client_input(client_name="client")
 def retry(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
@@ -105,6 +91,20 @@ def retry(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.
     return answer(
         lambda: endpoint_operations.retry_rollout(desk(client, req), rollout_id, read_said(req))
     )
+
+
+# A literal segment goes before a parameter in routing, so retry is not taken for one of these.
+@app.route("rollouts/{rollout_id}/{operation}", methods=["POST"])
+@app.durable_client_input(client_name="client")
+def ask_rollout(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
+    """Abort, approve, reject, pause, resume, promote now, adopt or restore."""
+    place = (req.route_params["rollout_id"], req.route_params["operation"])
+
+    def ask() -> object:
+        who, engine = known(req), DurableEngine(client)
+        return operations.ask(engine, *place, by=who.id, claims=who.claims, said=read_said(req))
+
+    return answer(ask)
 
 
 @app.route("start", methods=["POST"])
@@ -182,10 +182,14 @@ def show_controls(
 
 def desk(client: df.SyncDurableFunctionsClient, req: func.HttpRequest | None = None) -> Desk:
     """Return what an operation needs; with the request, also who asks."""
-    trusted = this.settings.trust_platform_identity
-    by = read_principal(req.headers, is_trusted=trusted) if req is not None else ""
+    by = known(req).id if req is not None else ""
     engine = DurableEngine(client)
     return Desk(settings=this.settings, policies=this.policies, engine=engine, by=by)
+
+
+def known(req: func.HttpRequest) -> Principal:
+    """Return who asks, as the platform says."""
+    return read_principal(req.headers, is_trusted=this.settings.trust_platform_identity)
 
 
 for _story in (durable.roll_out, durable.relay_operation, durable.wake_ledger):

@@ -25,11 +25,10 @@ YES_OR_NO = (Operation.APPROVE, Operation.REJECT)
 class Question:
     """Something that people were asked; counts the answers that they may give."""
 
-    def __init__(self, diary: Diary, awaited: Awaited, *, registered_by: str = "") -> None:
+    def __init__(self, diary: Diary, awaited: Awaited) -> None:
         """Ask. What was answered before the question does not count."""
         self._diary = diary
         self._phase = diary.rollout.phase
-        self._registered_by = registered_by
         self.awaited = diary.wait_for(awaited)
         diary.waiting.answers.clear()
 
@@ -38,7 +37,7 @@ class Question:
         answers = self._diary.waiting.answers
         while answers:
             request = answers.pop(0)
-            refusal = refuse_answer(self.awaited, request, registered_by=self._registered_by)
+            refusal = refuse_answer(self.awaited, request, registered_by=self.awaited.not_by)
             if refusal:
                 self._diary.note(f"{request.operation} by {request.by} does not count: {refusal}")
                 continue
@@ -85,10 +84,10 @@ def approve(diary: Diary, plan: Plan, step: Approve) -> Story[None]:
         until=waiting.now + step.deadline,
         operations=YES_OR_NO,
         approvers=step.approvers,
+        not_by=plan.registered_by if step.not_by_requester else "",
         quorum=step.quorum,
     )
-    who = plan.registered_by if step.not_by_requester else ""
-    question = Question(diary, awaited, registered_by=who)
+    question = Question(diary, awaited)
     decided = yield from question.wait()
     if decided is None and waiting.hurried is not None:
         question.close(f"the approval {_when(step)} is left out: {_hurry(waiting.hurried)}")

@@ -89,10 +89,11 @@ class PatternError(InputError):
 class OperationError(RolloutError):
     """What was asked cannot be done; status is the HTTP status that says so."""
 
-    def __init__(self, message: str, *, status: int) -> None:
-        """Keep the status: 401, 403, 404, 409 or 400."""
+    def __init__(self, message: str, *, status: int, **members: object) -> None:
+        """Keep the status: 401, 403, 404, 409 or 400; members say the same to programs, as JSON."""
         super().__init__(message)
         self.status = status
+        self.members = members
 
 
 class WorkspaceError(RolloutError):

@@ -65,6 +65,19 @@ ALLOWED: Mapping[Operation, frozenset[Phase]] = {
     Operation.TURN: frozenset({Phase.PENDING}),
 }
 
+# Everything else is asked by the ledger, the sweep or the turns.
+OF_PEOPLE = (
+    Operation.ABORT,
+    Operation.APPROVE,
+    Operation.REJECT,
+    Operation.PAUSE,
+    Operation.RESUME,
+    Operation.PROMOTE_NOW,
+    Operation.ADOPT,
+    Operation.RESTORE,
+)
+ANSWERS = frozenset({Operation.APPROVE, Operation.REJECT, Operation.ADOPT, Operation.RESTORE})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -73,7 +86,7 @@ class Request:
     operation: Operation
     by: str  # object id of a person, or the rollout that supersedes
     reason: str
-    claims: tuple[str, ...] = ()  # user:, group: and role: of that person, as the token says
+    claims: tuple[str, ...] = ()  # user:, group:, role: and name: of that person (Principal.claims)
     figures: str = ""  # digest of the figures that the person was shown (Awaited.figures)
 
 
@@ -95,6 +108,7 @@ class Awaited:
     until: datetime | None = None  # no answer by then is a no
     operations: tuple[Operation, ...] = ()  # that would be an answer
     approvers: tuple[str, ...] = ()  # empty: whoever may operate rollouts
+    not_by: str = ""  # whoever registered the version, where the policy says that they may not
     quorum: int = 1
     approved_by: tuple[str, ...] = ()
     figures: str = ""  # digest of what the decision rests on; an answer names it
@@ -148,6 +162,17 @@ def allows(operation: Operation, phase: Phase) -> bool:
     return phase in ALLOWED[operation]
 
 
+def list_possible(phase: Phase, awaited: Awaited | None, *, is_paused: bool) -> list[Operation]:
+    """Return what people may ask of a rollout now; an answer, only where it is awaited."""
+    answers = awaited.operations if awaited is not None else ()
+    idle = Operation.PAUSE if is_paused else Operation.RESUME  # taken, but it would change nothing
+    return [
+        one
+        for one in OF_PEOPLE
+        if one is not idle and allows(one, phase) and (one not in ANSWERS or one in answers)
+    ]
+
+
 def digest_figures(rollout: Rollout) -> str:
     """Return a short digest of what a decision about the rollout rests on as it is now."""
     facts = [rollout.rollout_id, rollout.step, rollout.policy_hash, dict(rollout.weights)]
@@ -170,7 +195,9 @@ def refuse_answer(awaited: Awaited, request: Request, *, registered_by: str) -> 
         return f"only {', '.join(awaited.approvers)} may answer"
     if request.operation is Operation.APPROVE and request.by in awaited.approved_by:
         return "the same person has approved already"
-    is_own = registered_by and f"user:{registered_by}".lower() in claims
+    is_own = registered_by and not claims.isdisjoint(
+        f"{kind}:{registered_by}".lower() for kind in ("user", "name")
+    )
     if request.operation is Operation.APPROVE and is_own:
         return "whoever registered the version may not approve it"
     return ""

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,13 +154,19 @@ class Stack:
         """Call the app's HTTP API; return its JSON, also of a refusal."""
         return self.ask_host(method, f"/api/{path}", body)
 
-    def ask_host(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
-        """Call the host, its own API included; return its JSON, also of a refusal."""
+    def ask_host(self, method: str, path: str, body: object = None, *, who: str = "") -> Any:  # noqa: ANN401
+        """Call the host, its own API included; return its JSON, also of a refusal.
+
+        who is a principal header; without one, of somebody who is in no group.
+        """
         request = urllib.request.Request(  # noqa: S310 - the host on loopback
             f"{self.host.ready['url']}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", "X-MS-CLIENT-PRINCIPAL": principal()},
+            headers={
+                "Content-Type": "application/json",
+                "X-MS-CLIENT-PRINCIPAL": who or principal(),
+            },
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
@@ -207,7 +213,15 @@ class Stack:
         path.write_text(json.dumps({**ports, name: port}))
 
 
-def principal(object_id: str = "11111111-2222-3333-4444-555555555555") -> str:
+def principal(
+    object_id: str = "11111111-2222-3333-4444-555555555555",
+    *,
+    name: str = "",
+    groups: Sequence[str] = (),
+    roles: Sequence[str] = (),
+) -> str:
     """Return the principal header of a signed-in person, as the platform would set it."""
-    claims = [{"typ": "oid", "val": object_id}]
+    said = [("oid", object_id), *([("name", name)] if name else [])]
+    said += [("groups", group) for group in groups] + [("roles", role) for role in roles]
+    claims = [{"typ": kind, "val": value} for kind, value in said]
     return base64.b64encode(json.dumps({"claims": claims}).encode()).decode()

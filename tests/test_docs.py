@@ -20,7 +20,7 @@ from deploy_logic.ledger_operation import Act
 from deploy_logic.ledger_record import Reply
 from deploy_logic.policy import Policy
 from deploy_logic.policy_files import load_policies, read_policies
-from deploy_logic.rollout import Operation, Phase
+from deploy_logic.rollout import OF_PEOPLE, Operation, Phase
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
@@ -169,7 +169,7 @@ def test_what_is_collected_is_not_empty() -> None:
     """The tests below would hold of nothing; these are what each must have found at least."""
     assert {"ROLLOUT_WORKSPACES", "AzureWebJobsStorage"} <= settings()
     assert {"done", "working", "busy", "failed", "broke"} <= activity_states()
-    assert {"GET /api/rollouts", "POST /api/rollouts/{rollout_id}/abort"} <= routes()
+    assert {"GET /api/rollouts", "POST /api/rollouts/{rollout_id}/{operation}"} <= routes()
     assert {"select.tags", "strategy.steps[].bake", "gates[].expect.equals"} <= policy_keys()
     assert "swept" in log_lines()["info"]
     assert "run" in make_targets()
@@ -233,6 +233,12 @@ def test_every_activity_and_state_has_its_row() -> None:
 @pytest.mark.parametrize("operation", list(Operation))
 def test_every_operation_is_explained(operation: Operation) -> None:
     assert f"| `{operation.value}` |" in section(HOW, "## The operations")
+
+
+@pytest.mark.parametrize("operation", OF_PEOPLE)
+def test_every_operation_of_people_has_its_row_at_the_route(operation: Operation) -> None:
+    heading = "### POST /api/rollouts/{rollout_id}/{operation}"
+    assert operation.value in in_first_column(section(OPERATING, heading))
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))

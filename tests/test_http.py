@@ -34,6 +34,19 @@ def test_refusal_is_a_problem(status: int) -> None:
     assert json.loads(response.get_body()) == problem
 
 
+def test_what_a_program_needs_of_a_refusal_are_members_of_the_problem() -> None:
+    def refuse() -> None:
+        raise OperationError("no", status=409, possible=["abort"], title="not this")
+
+    problem = json.loads(answer(refuse).get_body())
+    assert problem == {
+        "type": "about:blank",
+        "title": "no",
+        "status": 409,
+        "possible": ["abort"],
+    }
+
+
 def test_our_own_mistake_is_not_dressed_up_as_an_answer() -> None:
     with pytest.raises(ZeroDivisionError):
         answer(lambda: 1 / 0)

@@ -34,7 +34,50 @@ def claim(kind: str, value: Any) -> dict[str, Any]:
     ids=["short claim", "long claim", "long claim first"],
 )
 def test_object_id_is_who_asks(name: str, claims: list[dict[str, Any]]) -> None:
-    assert read_principal({name: header(claims)}, is_trusted=True) == ANN
+    assert read_principal({name: header(claims)}, is_trusted=True).id == ANN
+
+
+ROLE = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
+
+
+@pytest.mark.parametrize(
+    ("more", "claims"),
+    [
+        ([], ()),
+        ([claim("groups", "g-1"), claim("groups", "g-2")], ("group:g-1", "group:g-2")),
+        ([claim("roles", "approver"), claim(ROLE, "operator")], ("role:operator", "role:approver")),
+        ([claim("roles", "r"), claim("groups", "g")], ("group:g", "role:r")),
+        ([claim("groups", ""), claim("roles", 7), claim("groups", ["g"])], ()),
+        ([claim("group", "g"), claim("role", "r"), claim("user", "eve")], ()),
+        ([claim("name", "group:g"), claim("wids", "w"), claim("scp", "role:r")], ("name:group:g",)),
+        (
+            [claim("upn", "a@b.c"), claim("name", "Ann"), claim("preferred_username", "a@b.c")],
+            ("name:Ann", "name:a@b.c"),
+        ),
+    ],
+    ids=["none", "groups", "roles", "both", "no texts", "other claims", "disguised", "names"],
+)
+def test_groups_and_roles_are_claims_as_policies_write_them(
+    more: list[dict[str, Any]], claims: tuple[str, ...]
+) -> None:
+    signed_in = {"x-ms-client-principal": header([claim("oid", ANN), *more])}
+    assert read_principal(signed_in, is_trusted=True).claims == (f"user:{ANN}", *claims)
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ([claim("preferred_username", "ann@contoso.com"), claim("name", "Ann")], "Ann"),
+        ([claim("preferred_username", "ann@contoso.com")], "ann@contoso.com"),
+        ([], ""),
+        ([claim("name", 7)], ""),
+    ],
+    ids=["name", "address", "none", "no text"],
+)
+def test_name_is_for_people_to_read(more: list[dict[str, Any]], name: str) -> None:
+    signed_in = {"x-ms-client-principal": header([claim("oid", ANN), *more])}
+    known = read_principal(signed_in, is_trusted=True)
+    assert (known.id, known.name) == (ANN, name)
 
 
 def test_nobody_is_known_where_the_platform_does_not_guard() -> None:

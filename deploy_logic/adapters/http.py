@@ -17,7 +17,8 @@ def answer(act: Callable[[], object]) -> func.HttpResponse:
     try:
         return _respond(act(), status=200, kind="application/json")
     except OperationError as error:
-        problem = {"type": "about:blank", "title": str(error), "status": error.status}
+        fixed = {"type": "about:blank", "title": str(error), "status": error.status}
+        problem = {**error.members, **fixed}
         return _respond(problem, status=error.status, kind="application/problem+json")
 
 

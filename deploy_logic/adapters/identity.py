@@ -7,15 +7,32 @@ settings say that it does: https://learn.microsoft.com/azure/app-service/configu
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from deploy_logic.errors import OperationError
 
-_OBJECT_ID = ("http://schemas.microsoft.com/identity/claims/objectidentifier", "oid")
+_LONG = "http://schemas.microsoft.com"
+_OBJECT_ID = (f"{_LONG}/identity/claims/objectidentifier", "oid")
+_SOAP = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
+_NAME = ("name", "preferred_username", "upn", f"{_SOAP}/name", f"{_SOAP}/upn")
+_GROUP = (f"{_LONG}/ws/2008/06/identity/claims/groups", "groups")
+_ROLE = (f"{_LONG}/ws/2008/06/identity/claims/role", "roles")
 
 
-def read_principal(headers: Mapping[str, str], *, is_trusted: bool) -> str:
-    """Return the caller's Entra object id; OperationError 401 when there is none to trust."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Somebody who is signed in."""
+
+    id: str  # the Entra object id: names and addresses change hands
+    name: str  # for people to read
+    # user:, group: and role:, as approvers are written in policies. And name:, which gives no right
+    # because names change hands; but a workspace may know by it who registered a version.
+    claims: tuple[str, ...]
+
+
+def read_principal(headers: Mapping[str, str], *, is_trusted: bool) -> Principal:
+    """Return who calls; OperationError 401 when there is nobody to trust."""
     if not is_trusted:
         raise OperationError(
             "nobody is known: the app is told that the platform does not guard it "
@@ -25,10 +42,27 @@ def read_principal(headers: Mapping[str, str], *, is_trusted: bool) -> str:
     header = next((v for k, v in headers.items() if k.lower() == "x-ms-client-principal"), "")
     try:
         claims = json.loads(base64.b64decode(header, validate=True))["claims"]
-        found = {claim["typ"]: claim["val"] for claim in claims}
+        found = [(claim["typ"], claim["val"]) for claim in claims]
     except (binascii.Error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise OperationError("nobody is signed in (a principal is needed)", status=401) from error
-    object_id = next((found[kind] for kind in _OBJECT_ID if found.get(kind)), None)
-    if not isinstance(object_id, str):
+    ids = _values(found, _OBJECT_ID)
+    if not ids:
         raise OperationError("the principal has no object id", status=401)
-    return object_id
+    groups = [f"group:{one}" for one in _values(found, _GROUP)]
+    roles = [f"role:{one}" for one in _values(found, _ROLE)]
+    names = list(dict.fromkeys(_values(found, _NAME)))
+    return Principal(
+        id=ids[0],
+        name=next(iter(names), ""),
+        claims=(f"user:{ids[0]}", *groups, *roles, *(f"name:{one}" for one in names)),
+    )
+
+
+def _values(found: Sequence[tuple[object, object]], kinds: Sequence[str]) -> list[str]:
+    """Return the texts of those claims, those of the first kind first."""
+    return [
+        value
+        for kind in kinds
+        for named, value in found
+        if named == kind and isinstance(value, str) and value
+    ]

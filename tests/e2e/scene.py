@@ -173,6 +173,34 @@ class Scene:
 
         return self.until(look, f"{model} {version} says {text!r}")
 
+    def asked(self, model: str, version: str) -> dict[str, Any]:
+        """Wait until the rollout waits for people, and return it."""
+
+        def look() -> dict[str, Any] | None:
+            found = self.find(model, version)
+            is_asking = found is not None and found["phase"] == "waiting" and found["awaits"]
+            return found if is_asking else None
+
+        return self.until(look, f"{model} {version} asks somebody")
+
+    def ask(
+        self, rollout: Mapping[str, Any], operation: str, *, who: str = "", **said: str
+    ) -> dict[str, Any]:
+        """Ask the rollout for an operation, as that person; return what the app says."""
+        path = f"/api/rollouts/{rollout['rollout_id']}/{operation}"
+        told: dict[str, Any] = self.stack.ask_host("POST", path, said, who=who)
+        return told
+
+    def answered(self, endpoint: str, answer: str) -> dict[str, Any]:
+        """Wait until the endpoint's ledger has said that; return the last time it did."""
+
+        def look() -> dict[str, Any] | None:
+            said = list(self.ledger(endpoint).get("answers", ()))
+            found = [one for one in said if one["answer"] == answer]
+            return found[-1] if found else None
+
+        return self.until(look, f"{endpoint} says {answer}")
+
     def ledger(self, endpoint: str) -> dict[str, Any]:
         shown: dict[str, Any] = self.stack.ask_app("GET", f"endpoints/{endpoint}")
         return shown
@@ -244,10 +272,11 @@ class Scene:
         return MLClient(Anybody(), *ids, cloud=name, cloud_metadata=cloud, show_progress=False)
 
 
-def ask_without_identity(scene: Scene, path: str) -> int:
-    """Post to the app's API as nobody; return the status."""
+def ask_without_identity(scene: Scene, path: str, method: str = "POST") -> int:
+    """Call the app's API as nobody; return the status."""
     url = f"{scene.stack.host.ready['url']}/api/{path}"
-    request = urllib.request.Request(url, data=b'{"reason": "x"}', method="POST")  # noqa: S310
+    data = b'{"reason": "x"}' if method == "POST" else None
+    request = urllib.request.Request(url, data=data, method=method)  # noqa: S310 - on loopback
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return int(answer.status)
