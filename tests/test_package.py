@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.error
@@ -9,6 +10,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from tests.e2e.scene import AT_ONCE, CANARY, Scene, write_policies
 pytestmark = pytest.mark.e2e
 
 REPOSITORY = Path(__file__).parents[1]
+_ON_THE_PATH = "import sys; sys.path[:0] = sys.argv[1:]"
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +105,29 @@ def test_it_has_every_requirement_and_no_other(package: Path) -> None:
     }
 
 
+def test_the_page_says_how_large_it_is(package: Path, unzipped: Path) -> None:
+    """To a twentieth: a change of ours moves a little, a new package more."""
+    page = (REPOSITORY / "docs" / "first-deployment.md").read_text(encoding="utf-8")
+    found = re.search(r"unzipped \| (\d+) MB; (\d+) MB in ([\d,]+) files", page)
+    assert found is not None
+    files = [path for path in unzipped.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files) / 1e6
+    assert int(found[1]) == pytest.approx(package.stat().st_size / 1e6, rel=0.05)
+    assert int(found[2]) == pytest.approx(size, rel=0.05)
+    assert int(found[3].replace(",", "")) == pytest.approx(len(files), rel=0.05)
+    packages = len(list((unzipped / SITE_PACKAGES).glob("*.dist-info")))
+    assert f"| packages | {packages}, all of them pinned" in page
+
+
+def test_the_page_says_how_much_an_event_imports(unzipped: Path) -> None:
+    page = (REPOSITORY / "docs" / "first-deployment.md").read_text(encoding="utf-8")
+    found = re.search(r"processor time, (\d+) modules", page)
+    assert found is not None
+    imported = load(unzipped, "import function_app, json, sys; print(json.dumps([*sys.modules]))")
+    assert len(imported) == pytest.approx(int(found[1]), rel=0.05)
+    assert not any(name.startswith("azure.ai") for name in imported)
+
+
 def _plain(name: str) -> str:
     return name.lower().replace("-", "_").replace(".", "_")
 
@@ -122,19 +148,26 @@ def test_nothing_of_this_machine_is_in_it(unzipped: Path) -> None:
 def test_it_is_whole(unzipped: Path) -> None:
     """The app and what it imports later load with nothing but the package on the path."""
     code = (
-        "import sys; sys.path[:0] = sys.argv[1:]\n"
         "import function_app, deploy_logic.adapters.azure_ml_template, azure.identity, re2, grpc\n"
         "from deploy_logic.activities import ACTIVITIES\n"
-        "import json, sysconfig\n"
+        "import json, sys, sysconfig\n"
         "ours = {n: m.__file__ for n, m in sys.modules.items() if getattr(m, '__file__', None)}\n"
         "std = sysconfig.get_path('stdlib')\n"
         "print(json.dumps({n: f for n, f in ours.items() if not f.startswith(std)}))\n"
     )
+    loaded = load(unzipped, code)
+    assert len(loaded) > 1000
+    elsewhere = {name: file for name, file in loaded.items() if not file.startswith(str(unzipped))}
+    assert elsewhere == {}
+
+
+def load(unzipped: Path, code: str) -> Any:
+    """Run code with nothing but the package on the path; return the JSON of its last line."""
     paths = (str(unzipped), str(unzipped / SITE_PACKAGES))
     sample = json.loads((REPOSITORY / "local.settings.sample.json").read_text())["Values"]
     done = subprocess.run(
         # -I and -S: no environment, no working directory, no site-packages of ours
-        (sys.executable, "-I", "-S", "-c", code, *paths),
+        (sys.executable, "-I", "-S", "-c", f"{_ON_THE_PATH}\n{code}", *paths),
         cwd=unzipped,
         env={**sample, "PATH": os.environ["PATH"]},
         capture_output=True,
@@ -142,10 +175,7 @@ def test_it_is_whole(unzipped: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    loaded = json.loads(done.stdout.splitlines()[-1])
-    assert len(loaded) > 1000
-    elsewhere = {name: file for name, file in loaded.items() if not file.startswith(str(unzipped))}
-    assert elsewhere == {}
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_a_rollout_is_played_from_it(scene: Scene, unzipped: Path) -> None:

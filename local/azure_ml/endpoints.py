@@ -11,7 +11,7 @@ from local.azure_ml import traffic
 from local.azure_ml.control import Control
 from local.azure_ml.errors import not_found, user_error
 from local.azure_ml.operations import Operation, Status, Verb, Work
-from local.azure_ml.store import Json
+from local.azure_ml.store import Documents, Json
 from local.azure_ml.web import Call, answer, page, section
 from local.azure_ml.workspace import (
     TYPE,
@@ -84,7 +84,7 @@ class Endpoints:
 
     async def list_all(self, call: Call) -> web.Response:
         """`GET onlineEndpoints`."""
-        found = self._store.all(ENDPOINT)
+        found = Documents(self._store, ENDPOINT)
         return page(call, self._workspace.base_url, found, self.describe)
 
     # --- create and change

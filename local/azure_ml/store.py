@@ -6,11 +6,11 @@ moment loses nothing that was answered.
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 type Json = dict[str, Any]
 
@@ -87,10 +87,15 @@ class Store:
 
     def all(self, kind: str, within: str = "") -> list[Json]:
         """Give the documents whose key starts with `within/`, oldest first."""
+        return self.some(kind, within, skip=0, most=-1)
+
+    def some(self, kind: str, within: str = "", *, skip: int, most: int) -> list[Json]:
+        """Give as many of these, after as many; below zero is no bound."""
         low = f"{within.lower()}/" if within else ""
         rows = self._reader.execute(
-            "SELECT body FROM documents WHERE kind = ? AND key >= ? AND key < ? ORDER BY seq",
-            (kind, low, low + _AFTER_ANY_NAME),
+            "SELECT body FROM documents WHERE kind = ? AND key >= ? AND key < ?"
+            " ORDER BY seq LIMIT ? OFFSET ?",
+            (kind, low, low + _AFTER_ANY_NAME, most, skip),
         )
         return [json.loads(row[0]) for row in rows]
 
@@ -121,3 +126,27 @@ class Store:
     def _next(self) -> int:
         row = self._database.execute("UPDATE counter SET last = last + 1 RETURNING last").fetchone()
         return int(row[0])
+
+
+class Documents(Sequence[Json]):
+    """The documents of a kind, oldest first; only those that are asked for are read."""
+
+    def __init__(self, store: Store, kind: str) -> None:
+        self._store, self._kind = store, kind
+
+    def __len__(self) -> int:
+        """Count them."""
+        return self._store.count(self._kind)
+
+    @overload
+    def __getitem__(self, place: int) -> Json: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Json]: ...
+    def __getitem__(self, place: int | slice) -> Json | list[Json]:
+        """Give one, or a part; counted from the oldest."""
+        numbers = range(len(self))[place]
+        if isinstance(numbers, int):
+            return self._store.some(self._kind, skip=numbers, most=1)[0]
+        if numbers.step != 1:
+            return [self[number] for number in numbers]
+        return self._store.some(self._kind, skip=numbers.start, most=len(numbers))
