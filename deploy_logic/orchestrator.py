@@ -56,7 +56,9 @@ def roll_out(context: Context, payload: Json) -> Story[Json]:
         kept = yield from STORIES[offer.story](context, diary, offer)
     else:  # of a newer app, which was taken back
         known = ", ".join(map(str, STORIES))
-        reason = f"telling story {offer.story}: this app knows {known}; the weights stay as they are"
+        reason = (
+            f"telling story {offer.story}: this app knows {known}; the weights stay as they are"
+        )
         diary.enter(Phase.ERRORED, reason)
     diary.waiting.close()
     ended = encode(_ended(diary, kept))
