@@ -190,10 +190,9 @@ def retire(outside: Outside, payload: Json) -> Json:
     found = workspace.get_deployment(endpoint_name, name)
     if found is None:
         return {"state": "done"}
-    if payload["must_be_ours"] and found.rollout_id != payload["rollout_id"]:
-        return {"state": "broke", "reason": f"retiring {name!r}: this rollout has not made it"}
-    if found.provisioning_state in {"Creating", "Updating", "Scaling", "Deleting"}:
-        return _wait_for("deployment", name, found)
+    refusal = _refuse_retirement(found, payload)
+    if refusal is not None:
+        return refusal
     endpoint = workspace.get_endpoint(endpoint_name)
     if endpoint is None:
         return {"state": "done"}
@@ -223,6 +222,16 @@ ACTIVITIES: Mapping[str, Activity] = {
         call,
     )
 }
+
+
+def _refuse_retirement(found: DeploymentState, payload: Json) -> Json | None:
+    """Return why the deployment is not to be deleted, or not yet; None when nothing is wrong."""
+    name = payload["deployment"]
+    if payload["must_be_ours"] and found.rollout_id != payload["rollout_id"]:
+        return {"state": "broke", "reason": f"retiring {name!r}: this rollout has not made it"}
+    if found.provisioning_state in {"Creating", "Updating", "Scaling", "Deleting"}:
+        return _wait_for("deployment", name, found)
+    return None
 
 
 def _read_served(
