@@ -1,4 +1,4 @@
-"""Take the guards out one at a time: which test notices? `python -m bench.mutants [WORD...]`.
+"""`python -m bench.mutants [WORD...]`: takes guards out one at a time; says which test notices.
 
 Works on copies of the tree, never on the tree itself. Exit code 1 when a guard is not missed.
 """

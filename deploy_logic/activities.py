@@ -163,7 +163,7 @@ def shift(outside: Outside, payload: Json) -> Json:
         known = payload.get("expected")
         if known is not None and _nonzero(endpoint.traffic) not in [_nonzero(one) for one in known]:
             return {"state": "drifted", **_tell_weights(endpoint)}
-        workspace.set_traffic(name, wanted, mirror=mirror)
+        workspace.set_traffic(name, wanted, mirror=mirror, seen=endpoint)
         endpoint = workspace.get_endpoint(name)
         if endpoint is None or _is_changing(endpoint) or not _has(endpoint, wanted, mirror):
             return {"state": "working", "reason": f"the weights of {name!r} are being set"}
@@ -206,19 +206,20 @@ def retire(outside: Outside, payload: Json) -> Json:
     """Delete a deployment; never one that has weight, which is read again just before."""
     workspace = outside.open_workspace(payload["workspace"])
     endpoint_name, name = payload["endpoint"], payload["deployment"]
-    endpoint = workspace.get_endpoint(endpoint_name)
-    found = workspace.get_deployment(endpoint_name, name) if endpoint is not None else None
-    if endpoint is None or found is None:
+    found = workspace.get_deployment(endpoint_name, name)
+    if found is None:
         return {"state": "done"}
-    if payload["must_be_ours"] and found.rollout_id != payload["rollout_id"]:
-        return {"state": "broke", "reason": f"retiring {name!r}: this rollout has not made it"}
+    refusal = _refuse_retirement(found, payload)
+    if refusal is not None:
+        return refusal
+    endpoint = workspace.get_endpoint(endpoint_name)
+    if endpoint is None:
+        return {"state": "done"}
     if _is_changing(endpoint):
         return _wait_for("endpoint", endpoint_name, endpoint)
     if _weight(endpoint, name) != 0:
         reason = f"retiring {name!r}: it has weight {_weight(endpoint, name)}"
         return {"state": "broke", "reason": reason}
-    if found.provisioning_state in {"Creating", "Updating", "Scaling", "Deleting"}:
-        return _wait_for("deployment", name, found)
     workspace.delete_deployment(endpoint_name, name)
     return {"state": "working", "reason": f"{name!r} is being deleted"}
 
@@ -241,6 +242,16 @@ ACTIVITIES: Mapping[str, Activity] = {
         call,
     )
 }
+
+
+def _refuse_retirement(found: DeploymentState, payload: Json) -> Json | None:
+    """Return why the deployment is not to be deleted, or not yet; None when nothing is wrong."""
+    name = payload["deployment"]
+    if payload["must_be_ours"] and found.rollout_id != payload["rollout_id"]:
+        return {"state": "broke", "reason": f"retiring {name!r}: this rollout has not made it"}
+    if found.provisioning_state in {"Creating", "Updating", "Scaling", "Deleting"}:
+        return _wait_for("deployment", name, found)
+    return None
 
 
 def _read_served(

@@ -24,6 +24,7 @@ class EndpointState:
     provisioning_state: str  # Creating, Updating, Succeeded, Failed, Deleting, Canceled
     traffic: Mapping[str, int] = field(default_factory=dict)
     mirror: Mapping[str, int] = field(default_factory=dict)  # percent of copies, by deployment
+    whole: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # as it came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +94,12 @@ class Workspace(Protocol):
         weights: Mapping[str, int],
         *,
         mirror: Mapping[str, int] | None = None,
+        seen: EndpointState | None = None,
     ) -> None:
         """Ask for these weights and change nothing else; deployments not named get none.
 
-        mirror: likewise the percentages that are copied; None leaves the mirror as it is.
+        mirror: likewise the percentages that are copied; None leaves the mirror as it is. seen: the
+        endpoint as it was read just now; without it, it is read again.
         """
         ...
 

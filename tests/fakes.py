@@ -174,7 +174,9 @@ class FakeWorkspace:
         weights: Mapping[str, int],
         *,
         mirror: Mapping[str, int] | None = None,
+        seen: EndpointState | None = None,
     ) -> None:
+        del seen  # the real one saves a request with it
         self._enter("set_traffic")
         found = self._idle(endpoint)
         if mirror is not None:

@@ -133,7 +133,8 @@ WAITS = (
     Guard(
         name="an effect is never abandoned half way",
         file="waiting.py",
-        text="        try:\n            answer: Json = yield self._context.call(activity, payload)\n",
+        text="        try:\n"
+        "            answer: Json = yield self._context.call(activity, payload)\n",
         without="        called = self._context.call(activity, payload)\n"
         "        while self._is_listening and not called.is_complete:\n"
         "            yield self._context.any([called, self._inbox])\n"

@@ -511,7 +511,9 @@ def test_abort_waits_for_an_effect_that_is_under_way_and_undoes_it(activity: str
 def test_abort_of_a_promotion_that_is_complete_changes_nothing() -> None:
     tale = Tale()
     tale.world.at_activity["retire", 1] = [tale.ask]
-    assert tale.tell()["phase"] == "succeeded"
+    result = tale.tell()
+    assert result["phase"] == "succeeded"
+    assert "'blue' is retired" in texts(result)  # as if nobody had said anything
     assert (tale.weights(), tale.deployments()) == ({"fraud-v7": 100}, ["fraud-v7"])
 
 

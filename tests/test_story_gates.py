@@ -280,16 +280,16 @@ MIRRORED = {
 
 def test_mirror_comes_before_live_weight_and_ends_before_it() -> None:
     tale = Gated(ERRORS, strategy=MIRRORED)
-    seen: list[tuple[dict[str, int], dict[str, int]]] = []
+    written: list[tuple[dict[str, int], dict[str, int]]] = []
     real = tale.workspace.set_traffic
 
-    def watch(endpoint: str, weights: Any, *, mirror: Any = None) -> None:
-        real(endpoint, weights, mirror=mirror)
-        seen.append((dict(weights), dict(tale.workspace.endpoints["fraud"].mirror)))
+    def watch(endpoint: str, weights: Any, *, mirror: Any = None, seen: Any = None) -> None:
+        real(endpoint, weights, mirror=mirror, seen=seen)
+        written.append((dict(weights), dict(tale.workspace.endpoints["fraud"].mirror)))
 
     tale.workspace.set_traffic = watch  # type: ignore[method-assign] # to see what it was given
     assert tale.tell()["phase"] == "succeeded"
-    assert seen == [
+    assert written == [
         ({"blue": 100}, {"fraud-v7": 20}),
         ({"blue": 100}, {}),
         ({"blue": 90, "fraud-v7": 10}, {}),

@@ -81,6 +81,7 @@ class AzureMl:
             provisioning_state=properties.get("provisioningState", ""),
             traffic=properties.get("traffic") or {},
             mirror=properties.get("mirrorTraffic") or {},
+            whole=found,
         )
 
     def list_deployments(self, endpoint: str) -> tuple[Deployment, ...]:
@@ -157,9 +158,10 @@ class AzureMl:
         weights: Mapping[str, int],
         *,
         mirror: Mapping[str, int] | None = None,
+        seen: EndpointState | None = None,
     ) -> None:
         """Ask for these weights and change nothing else; deployments not named get none."""
-        found = self._arm.get(_endpoint(endpoint))
+        found = self._arm.get(_endpoint(endpoint)) if seen is None else seen.whole
         if found is None:
             message = f"setting weights: endpoint {endpoint!r} does not exist"
             raise WorkspaceError(message, status=404)

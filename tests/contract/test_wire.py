@@ -96,6 +96,25 @@ def test_each_call_costs_no_more_requests_than_it_needs(
     assert [one.split()[0] for one in asked] == methods
 
 
+def test_weights_of_an_endpoint_that_was_just_read_cost_one_request_and_keep_the_rest(
+    emulator: EmulatorRoom, served_by_emulator: str
+) -> None:
+    seen = emulator.workspace.get_endpoint(served_by_emulator)
+    assert seen is not None
+    with emulator.requests() as asked:
+        emulator.workspace.set_traffic(served_by_emulator, {"blue": 100}, seen=seen)
+        emulator.settle(served_by_emulator)
+    assert [one.split()[0] for one in asked] == ["PUT"]
+    found = emulator.workspace.get_endpoint(served_by_emulator)
+    assert found is not None
+    for key in ("tags", "identity", "kind", "location"):
+        assert found.whole.get(key) == seen.whole.get(key)
+    told = ("description", "authMode", "publicNetworkAccess")
+    assert [found.whole["properties"].get(key) for key in told] == [
+        seen.whole["properties"].get(key) for key in told
+    ]
+
+
 # --- the shipped sample
 
 
