@@ -21,7 +21,7 @@ BY_TWO = (
     " not_by_requester: true}}"
 )
 BY_ONE = "approval: {promote: {approvers: [group:ml-leads]}}"
-IN_TIME = "approval: {promote: {approvers: [group:ml-leads], deadline: 15s}}"
+IN_TIME = "approval: {promote: {approvers: [group:ml-leads], deadline: 10s}}"
 UNSURE = (
     "  - {kind: metric, metric: error_rate, at_most: 20%, min_samples: 10, every: 1s, patience: 2s}"
 )
@@ -132,7 +132,7 @@ def test_a_rejected_version_leaves_the_stable_alone(scene: Scene) -> None:
 def test_no_answer_in_time_is_a_no(scene: Scene) -> None:
     assert approve(scene, "unanswered", LEAD)["phase"] == "succeeded"
     ended = scene.register_and_end("unanswered")
-    assert (ended["phase"], ended["reason"]) == ("failed", "no approval to promote within 15s")
+    assert (ended["phase"], ended["reason"]) == ("failed", "no approval to promote within 10s")
     assert scene.weights("unanswered") == {"unanswered-v1": 100}
     assert scene.deployments("unanswered") == {"unanswered-v1"}
     late = scene.ask(ended, "approve", who=LEAD, reason="late", figures="0123456789ab")
@@ -156,7 +156,7 @@ def test_a_failed_gate_freezes_until_a_person_decides(scene: Scene, operation: s
     if not scene.rollouts("frozen"):
         scene.register_and_end("frozen")
     with scene.callers("frozen"):
-        version = scene.register("frozen", {"answer": "good", "fails_each": 3})
+        version = scene.register("frozen", {"answer": "good", "fails_each": 2})
         asking = scene.asked("frozen", version)
     assert asking["awaits"]["what"] == "failure"
     assert "is above 20%" in asking["awaits"]["text"]
