@@ -32,7 +32,7 @@ class RequestLog:
             response = await handler(request)
             dropped = request.transport is None or request.transport.is_closing()
             status = None if dropped else response.status
-            state = _state(response)
+            state = _state(response) if _area(request.path) == "arm" else ""
         finally:
             self._record(request, status, state)
         return response
@@ -82,7 +82,10 @@ def _state(response: web.StreamResponse) -> str:
     text = response.text if isinstance(response, web.Response) and response.body else None
     if not text or len(text) > _LONGEST_READ or response.content_type != "application/json":
         return ""
-    body = json.loads(text)
+    try:
+        body = json.loads(text)
+    except ValueError:  # of a fault that was asked for
+        return ""
     if not isinstance(body, dict):
         return ""
     properties = body.get("properties")
