@@ -5,11 +5,14 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from deploy_logic.duration import parse_duration
 from deploy_logic.errors import Complaint
 from deploy_logic.policy_files import Loaded, Template, read_policies
+from deploy_logic.policy_gate_metric import METRIC_LAG
 from deploy_logic.template import check_template
 
 type Json = dict[str, Any]
@@ -24,12 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help_offline = "ask nobody; nothing here does, so it changes nothing yet"
     parser.add_argument("--offline", action="store_true", help=help_offline)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    help_lag = "what ROLLOUT_METRIC_LAG says in the app that is to read them (3m)"
+    parser.add_argument("--metric-lag", type=_length, default=METRIC_LAG, help=help_lag)
     parser.add_argument("--strict", action="store_true", help="warnings are errors")
 
 
 def run(given: argparse.Namespace) -> int:
     """Print every complaint; 1 when there is an error, or with --strict a warning."""
-    loaded = read_policies(given.policies)
+    loaded = read_policies(given.policies, metric_lag=given.metric_lag)
     complaints = [*loaded.complaints, *check_templates(loaded.templates)]
     if given.strict:
         complaints = [replace(complaint, kind="error") for complaint in complaints]
@@ -39,6 +44,13 @@ def run(given: argparse.Namespace) -> int:
     else:
         print(_words(given.policies, loaded, complaints))
     return 0 if is_ok else 1
+
+
+def _length(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def check_templates(templates: Sequence[Template]) -> list[Complaint]:

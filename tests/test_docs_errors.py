@@ -148,7 +148,7 @@ def answers() -> dict[str, set[int]]:
 def test_every_route_has_its_row_with_its_statuses() -> None:
     found = answers()
     assert set(found) == routes()
-    assert found["POST /api/rollouts/{rollout_id}/abort"] == {200, 400, 401, 404, 409}
+    assert found["POST /api/rollouts/{rollout_id}/{operation}"] == {200, 400, 401, 403, 404, 409}
     table = {
         row[0].strip("`"): {int(number) for number in row[1].split(", ")}
         for row in rows("## Statuses of the routes", "route | statuses")
