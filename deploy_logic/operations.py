@@ -146,5 +146,7 @@ def _refuse_person(request: Request, awaited: Awaited, rollout_id: str) -> None:
     if request.figures != awaited.figures:
         raise OperationError(f"{what}: {refusal} (look again)", status=409, figures=awaited.figures)
     is_second = request.operation is Operation.APPROVE and request.by in awaited.approved_by
-    status = 409 if is_second else 403
-    raise OperationError(f"{what}: {refusal}", status=status, approvers=list(awaited.approvers))
+    approvers = list(awaited.approvers)
+    if is_second:
+        raise OperationError(f"{what}: {refusal}", status=409, approvers=approvers)
+    raise OperationError(f"{what}: {refusal}", status=403, approvers=approvers)

@@ -109,7 +109,7 @@ def calls(node: ast.AST) -> Iterator[str]:
             if len(found.args) > 1:  # with the request: it is looked at who asks
                 yield "read_principal"
         elif isinstance(found, ast.Name):
-            yield found.id
+            yield "read_principal" if found.id == "known" else found.id
         elif isinstance(found, ast.Attribute):
             yield found.attr
 
