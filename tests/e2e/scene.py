@@ -72,6 +72,9 @@ def write_policies(folder: Path, policies: Mapping[str, tuple[str, str]]) -> Pat
         "code_configuration: {code: code, scoring_script: score.py}\n"
         "environment: {image: mcr.microsoft.com/azureml/minimal:latest}\n"
         "instance_type: Standard_DS3_v2\ninstance_count: 1\n"
+        # Azure queues twice as many as are worked on, and answers 429 beyond: what callers lose on
+        # a machine that is busy with a restart would be the platform's doing, not ours.
+        "request_settings: {max_concurrent_requests_per_instance: 20}\n"
     )
     for name, (strategy, more) in policies.items():
         text = _POLICY.format(name=name, strategy=strategy, more=more)

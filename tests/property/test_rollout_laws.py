@@ -147,7 +147,7 @@ def _judge_without_figures(patch: pytest.MonkeyPatch) -> None:
     def judge_probe(name: str, expected: Any, answer: Any) -> Any:
         return dataclasses.replace(real(name, expected, answer), figures={})
 
-    patch.setattr(gate, "judge_probe", judge_probe)
+    patch.setattr(activities, "judge_probe", judge_probe)
 
 
 def _do_not_wait_for_readiness(patch: pytest.MonkeyPatch) -> None:
