@@ -6,16 +6,16 @@ from pathlib import Path
 import azure.durable_functions as df
 import azure.functions as func
 
-from deploy_logic import endpoint_operations, operations
-from deploy_logic import sweep as sweeping
-from deploy_logic.activities import ACTIVITIES
+from deploy_logic.activities.workspace import ACTIVITIES
 from deploy_logic.adapters import durable, durable_entity
 from deploy_logic.adapters.durable import DurableEngine, bind_activity
 from deploy_logic.adapters.http import answer, read_said
 from deploy_logic.adapters.identity import Principal, read_principal
 from deploy_logic.app import App
-from deploy_logic.controls import Control
-from deploy_logic.endpoint_operations import Desk
+from deploy_logic.ledger.controls import Control
+from deploy_logic.operations import endpoints, intake, rollouts
+from deploy_logic.operations import sweep as sweeping
+from deploy_logic.operations.endpoints import Desk
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 this = App(environment=os.environ, folder=Path(__file__).parent)
@@ -27,7 +27,7 @@ this = App(environment=os.environ, folder=Path(__file__).parent)
 @app.durable_client_input(client_name="client")
 def on_model_registered(event: str, client: df.SyncDurableFunctionsClient) -> None:
     """Event Grid has something to say: usually that a model version was registered."""
-    operations.handle_event(
+    intake.handle_event(
         event, settings=this.settings, policies=this.policies, engine=DurableEngine(client)
     )
 
@@ -43,7 +43,7 @@ if this.settings.event_queue:
     @app.durable_client_input(client_name="client")
     def on_event_queued(message: func.QueueMessage, client: df.SyncDurableFunctionsClient) -> None:
         """Hear the same by way of a Storage queue."""
-        operations.handle_event(
+        intake.handle_event(
             # what is no text is no event: it is refused with its reason, and not sent again
             message.get_body().decode(errors="replace"),
             settings=this.settings,
@@ -72,7 +72,7 @@ def list_rollouts(
 ) -> func.HttpResponse:
     """Every rollout, newest first."""
     del req
-    return answer(lambda: operations.list_rollouts(DurableEngine(client)))
+    return answer(lambda: rollouts.list_rollouts(DurableEngine(client)))
 
 
 @app.route("rollouts/{rollout_id}", methods=["GET"])
@@ -80,7 +80,7 @@ def list_rollouts(
 def show_rollout(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
     """One rollout with its timeline."""
     rollout_id = req.route_params["rollout_id"]
-    return answer(lambda: operations.show_rollout(DurableEngine(client), rollout_id))
+    return answer(lambda: rollouts.show_rollout(DurableEngine(client), rollout_id))
 
 
 @app.route("rollouts/{rollout_id}/retry", methods=["POST"])
@@ -88,9 +88,7 @@ def show_rollout(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -
 def retry(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
     """Try the version of a rollout that is over once more."""
     rollout_id = req.route_params["rollout_id"]
-    return answer(
-        lambda: endpoint_operations.retry_rollout(desk(client, req), rollout_id, read_said(req))
-    )
+    return answer(lambda: endpoints.retry_rollout(desk(client, req), rollout_id, read_said(req)))
 
 
 # A literal segment goes before a parameter in routing, so retry is not taken for one of these.
@@ -102,7 +100,7 @@ def ask_rollout(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) ->
 
     def ask() -> object:
         who, engine = known(req), DurableEngine(client)
-        return operations.ask(engine, *place, by=who.id, claims=who.claims, said=read_said(req))
+        return rollouts.ask(engine, *place, by=who.id, claims=who.claims, said=read_said(req))
 
     return answer(ask)
 
@@ -111,7 +109,7 @@ def ask_rollout(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) ->
 @app.durable_client_input(client_name="client")
 def start(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
     """Start a version by hand."""
-    return answer(lambda: endpoint_operations.start(desk(client, req), read_said(req)))
+    return answer(lambda: endpoints.start(desk(client, req), read_said(req)))
 
 
 @app.route("endpoints", methods=["GET"])
@@ -121,7 +119,7 @@ def list_endpoints(
 ) -> func.HttpResponse:
     """Every endpoint's ledger."""
     del req
-    return answer(lambda: endpoint_operations.list_endpoints(DurableEngine(client)))
+    return answer(lambda: endpoints.list_endpoints(DurableEngine(client)))
 
 
 @app.route("endpoints/{endpoint}", methods=["GET"])
@@ -131,7 +129,7 @@ def show_endpoint(
 ) -> func.HttpResponse:
     """One endpoint's ledger: what runs, waits and was answered."""
     endpoint = req.route_params["endpoint"]
-    return answer(lambda: endpoint_operations.show_endpoint(desk(client), endpoint))
+    return answer(lambda: endpoints.show_endpoint(desk(client), endpoint))
 
 
 @app.route("endpoints/{endpoint}/{act}", methods=["POST"])
@@ -139,9 +137,7 @@ def show_endpoint(
 def ask_endpoint(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
     """Hold an endpoint, release it, retry a version on it, or revert it."""
     place = (req.route_params["endpoint"], req.route_params["act"])
-    return answer(
-        lambda: endpoint_operations.ask_endpoint(desk(client, req), *place, read_said(req))
-    )
+    return answer(lambda: endpoints.ask_endpoint(desk(client, req), *place, read_said(req)))
 
 
 @app.route("policies/{policy}/{control}", methods=["POST"])
@@ -149,16 +145,14 @@ def ask_endpoint(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -
 def turn_policy(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
     """Suspend a policy, or resume it."""
     place = (req.route_params["policy"], req.route_params["control"])
-    return answer(
-        lambda: endpoint_operations.turn_policy(desk(client, req), *place, read_said(req))
-    )
+    return answer(lambda: endpoints.turn_policy(desk(client, req), *place, read_said(req)))
 
 
 @app.route("stop", methods=["POST"])
 @app.durable_client_input(client_name="client")
 def stop(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
     """Stop everything."""
-    act = endpoint_operations.turn_control
+    act = endpoints.turn_control
     return answer(lambda: act(desk(client, req), Control.STOP, read_said(req)))
 
 
@@ -166,7 +160,7 @@ def stop(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.H
 @app.durable_client_input(client_name="client")
 def go_on(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
     """Let everything go on."""
-    act = endpoint_operations.turn_control
+    act = endpoints.turn_control
     return answer(lambda: act(desk(client, req), Control.GO_ON, read_said(req)))
 
 
@@ -177,7 +171,7 @@ def show_controls(
 ) -> func.HttpResponse:
     """Show what is stopped or suspended, and whose turn it is."""
     del req
-    return answer(lambda: endpoint_operations.show_controls(desk(client)))
+    return answer(lambda: endpoints.show_controls(desk(client)))
 
 
 def desk(client: df.SyncDurableFunctionsClient, req: func.HttpRequest | None = None) -> Desk:

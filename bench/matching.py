@@ -3,7 +3,7 @@
 from bench.measure import Figure, show_seconds, time_calls
 from deploy_logic.event import ModelRegistered
 from deploy_logic.matching import Offer, PolicyIndex, match_policies
-from deploy_logic.policy import Policy
+from deploy_logic.policy.policy import Policy
 
 _MANY, _FEW, _PATTERNS = 10_000, 10, 100
 _WORKSPACE = (

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy_logic.adapters.azure_ml_template import load_complaints
-from deploy_logic.template import Kind, check_template, recognise
-from deploy_logic.template_place import TemplateComplaint, read
+from deploy_logic.template.place import TemplateComplaint, read
+from deploy_logic.template.template import Kind, check_template, recognise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

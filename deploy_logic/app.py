@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from deploy_logic.errors import WorkspaceError
 from deploy_logic.matching import PolicyIndex
-from deploy_logic.plan import Timings
-from deploy_logic.policy_files import PolicyFiles, read_policies
+from deploy_logic.plan.plan import Timings
+from deploy_logic.policy.files import PolicyFiles, read_policies
 from deploy_logic.ports import Logs, Monitor, Outside, Web, Workspace
 from deploy_logic.settings import Settings, read_settings
 

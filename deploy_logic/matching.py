@@ -15,9 +15,9 @@ from typing import Literal
 from deploy_logic.errors import PatternError
 from deploy_logic.event import ModelRegistered
 from deploy_logic.pattern import NamePattern, PatternKind, PatternSet, parse_name_pattern
-from deploy_logic.policy import Policy
-from deploy_logic.tag_rule import parse_tag_rule
-from deploy_logic.window import Window
+from deploy_logic.policy.policy import Policy
+from deploy_logic.policy.tag_rule import parse_tag_rule
+from deploy_logic.policy.window import Window
 
 STORY = 1  # that rollouts begin with now; orchestrator.STORIES has all that can be told
 MODEL_PLACEHOLDER = "{model}"  # in deploy.endpoint: an endpoint for each model of a pattern

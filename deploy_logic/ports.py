@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from deploy_logic.codec import Json
-from deploy_logic.controls import Controls, Turned
-from deploy_logic.gate import Answer
-from deploy_logic.gate_metric import Measured
-from deploy_logic.ledger_record import Barred
+from deploy_logic.gate.gate import Answer
+from deploy_logic.gate.metric import Measured
+from deploy_logic.ledger.controls import Controls, Turned
+from deploy_logic.ledger.record import Barred
+from deploy_logic.ledger.turns import Turns
 from deploy_logic.matching import Offer
-from deploy_logic.plan import Deployment, ModelVersion, Plan, Timings
-from deploy_logic.policy_files import PolicyFiles
+from deploy_logic.plan.plan import Deployment, ModelVersion, Plan, Timings
+from deploy_logic.policy.files import PolicyFiles
 from deploy_logic.rollout import Request
-from deploy_logic.turns import Turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

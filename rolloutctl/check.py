@@ -11,9 +11,9 @@ from typing import Any
 
 from deploy_logic.duration import parse_duration
 from deploy_logic.errors import Complaint
-from deploy_logic.policy_files import Loaded, Template, read_policies
-from deploy_logic.policy_gate_metric import METRIC_LAG
-from deploy_logic.template import check_template
+from deploy_logic.policy.files import Loaded, Template, read_policies
+from deploy_logic.policy.gate_metric import METRIC_LAG
+from deploy_logic.template.template import check_template
 
 type Json = dict[str, Any]
 

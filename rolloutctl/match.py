@@ -11,8 +11,8 @@ from typing import Any
 from deploy_logic.errors import EventError
 from deploy_logic.event import Ignored, ModelRegistered, name_event, read_body
 from deploy_logic.matching import NoMatch, Offer, match_policies
-from deploy_logic.policy import Policy
-from deploy_logic.version_scheme import Source
+from deploy_logic.policy.policy import Policy
+from deploy_logic.version.scheme import Source
 from rolloutctl.read import ReadError, read_events, read_usable
 
 type Json = dict[str, Any]

@@ -11,7 +11,7 @@ from typing import Any
 from deploy_logic.codec import decode
 from deploy_logic.event import ModelRegistered
 from deploy_logic.matching import Offer, PolicyIndex
-from deploy_logic.plan import (
+from deploy_logic.plan.plan import (
     Deployment,
     ModelVersion,
     NoPlan,
@@ -21,8 +21,8 @@ from deploy_logic.plan import (
     Timings,
     make_plan,
 )
-from deploy_logic.policy import Policy
-from deploy_logic.policy_files import PolicyFiles
+from deploy_logic.policy.files import PolicyFiles
+from deploy_logic.policy.policy import Policy
 from deploy_logic.settings import read_settings
 from rolloutctl.match import add_common_arguments, headline, hear
 from rolloutctl.read import ReadError, Usable, read_events, read_snapshot, read_usable

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from deploy_logic.codec import decode
 from deploy_logic.errors import EventError
 from deploy_logic.event import Contradiction, parse_json
-from deploy_logic.plan import Deployment, Snapshot
-from deploy_logic.policy_files import PolicyFiles, read_policies
+from deploy_logic.plan.plan import Deployment, Snapshot
+from deploy_logic.policy.files import PolicyFiles, read_policies
 
 _ALL_WEIGHT = 100
 

@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import Any, assert_never
 
 from deploy_logic.duration import print_duration
-from deploy_logic.layout import print_step
-from deploy_logic.plan import Plan
-from deploy_logic.step import (
+from deploy_logic.plan.layout import print_step
+from deploy_logic.plan.plan import Plan
+from deploy_logic.plan.step import (
     Agreement,
     Approve,
     Bake,

@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 from deploy_logic.duration import parse_duration, print_duration
-from deploy_logic.policy import Policy
-from deploy_logic.policy_part import DURATION_PATTERN
+from deploy_logic.policy.part import DURATION_PATTERN
+from deploy_logic.policy.policy import Policy
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

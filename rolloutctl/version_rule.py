@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from deploy_logic.errors import VersionRuleError
-from deploy_logic.version_rule import VersionRule, read_version_rule
-from deploy_logic.version_scheme import Pick, Reading, Scheme
+from deploy_logic.version.rule import VersionRule, read_version_rule
+from deploy_logic.version.scheme import Pick, Reading, Scheme
 
 type Json = dict[str, Any]
 

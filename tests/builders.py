@@ -6,9 +6,9 @@ from typing import Any
 
 from deploy_logic.event import MODEL_REGISTERED, ModelRegistered
 from deploy_logic.matching import Offer, make_offer
-from deploy_logic.plan import Timings
-from deploy_logic.policy import Policy
-from deploy_logic.policy_files import PolicyFiles
+from deploy_logic.plan.plan import Timings
+from deploy_logic.policy.files import PolicyFiles
+from deploy_logic.policy.policy import Policy
 
 WORKSPACE = (
     "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/ml"

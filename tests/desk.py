@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from deploy_logic import endpoint_operations, operations
-from deploy_logic.endpoint_operations import Desk
-from deploy_logic.ledger_record import Ledger
+from deploy_logic.ledger.record import Ledger
 from deploy_logic.matching import Offer, PolicyIndex
-from deploy_logic.plan import ModelVersion
-from deploy_logic.policy import Policy
+from deploy_logic.operations import endpoints, intake
+from deploy_logic.operations.endpoints import Desk
+from deploy_logic.operations.sweep import sweep
+from deploy_logic.plan.plan import ModelVersion
+from deploy_logic.policy.policy import Policy
 from deploy_logic.rollout import Phase
 from deploy_logic.settings import PUBLIC_CLOUD, Settings
-from deploy_logic.sweep import sweep
 from tests.builders import WORKSPACE, a_policy, model_id
 from tests.fakes import Clock, FakeEngine, FakeWorkspace
 
@@ -49,7 +49,7 @@ class Counter:
         self.settings = a_settings(max_parallel=max_parallel)
 
     def handle(self, text: str) -> list[str]:
-        return operations.handle_event(
+        return intake.handle_event(
             text, settings=self.settings, policies=self.policies, engine=self.engine
         )
 
@@ -86,10 +86,10 @@ class Counter:
         )
 
     def ask(self, act: str, endpoint: str = "fraud", **said: str) -> Any:
-        return endpoint_operations.ask_endpoint(self.person, endpoint, act, {**BECAUSE, **said})
+        return endpoints.ask_endpoint(self.person, endpoint, act, {**BECAUSE, **said})
 
     def start(self, **said: str) -> Any:
-        return endpoint_operations.start(self.person, {**BECAUSE, **said})
+        return endpoints.start(self.person, {**BECAUSE, **said})
 
     # The ledger
 

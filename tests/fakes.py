@@ -12,18 +12,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from deploy_logic.codec import Json, decode, encode
-from deploy_logic.controls import Controls, Turned, turn
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.gate import Answer
-from deploy_logic.gate_metric import Measured, Reading
-from deploy_logic.ledger_operation import decide
-from deploy_logic.ledger_record import Barred, Ended, Ledger, Start, Tell, Wake
+from deploy_logic.gate.gate import Answer
+from deploy_logic.gate.metric import Measured, Reading
+from deploy_logic.ledger.controls import Controls, Turned, turn
+from deploy_logic.ledger.operation import decide
+from deploy_logic.ledger.record import Barred, Ended, Ledger, Start, Tell, Wake
+from deploy_logic.ledger.turns import Turns
 from deploy_logic.matching import Offer
-from deploy_logic.plan import Deployment, ModelVersion, Plan
-from deploy_logic.policy_files import PolicyFiles
+from deploy_logic.plan.plan import Deployment, ModelVersion, Plan
+from deploy_logic.policy.files import PolicyFiles
 from deploy_logic.ports import Capacity, DeploymentState, EndpointState, Outside, Workspace
 from deploy_logic.rollout import Phase, Request
-from deploy_logic.turns import Turns
 from tests.builders import MONDAY, TIMINGS, model_id
 
 NEVER = timedelta(days=1000)

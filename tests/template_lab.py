@@ -4,8 +4,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from deploy_logic.template import Kind
-from deploy_logic.template_place import TemplateComplaint
+from deploy_logic.template.place import TemplateComplaint
+from deploy_logic.template.template import Kind
 
 VALUES = {
     "MODEL_NAME": "fraud",
@@ -27,7 +27,7 @@ def load_complaints(path: Path, text: str, *, kind: Kind) -> tuple[TemplateCompl
 def load_entity(path: Path, kind: Kind) -> Any:
     """What a rollout would send, before it is sent."""
     from deploy_logic.adapters import azure_ml_template  # noqa: PLC0415 - see above
-    from deploy_logic.template import fill_template  # noqa: PLC0415 - see above
+    from deploy_logic.template.template import fill_template  # noqa: PLC0415 - see above
 
     text = fill_template(path.read_text(encoding="utf-8"), VALUES)
     return azure_ml_template._load(text, path, kind, VALUES)

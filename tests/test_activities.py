@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from deploy_logic.activities import ACTIVITIES
+from deploy_logic.activities.workspace import ACTIVITIES
 from deploy_logic.codec import encode
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.gate import Answer
-from deploy_logic.plan import Plan, Sight, Snapshot, make_plan
+from deploy_logic.gate.gate import Answer
+from deploy_logic.plan.plan import Plan, Sight, Snapshot, make_plan
 from deploy_logic.ports import Capacity
 from tests.builders import TIMINGS, WORKSPACE, a_policy, an_offer, policy_files
 from tests.fakes import Clock, FakeDeployment, FakeEndpoint, FakeWeb, FakeWorkspace, an_outside

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from deploy_logic.activities import ACTIVITIES
-from deploy_logic.activities_call import ask_watch
+from deploy_logic.activities.call import ask_watch
+from deploy_logic.activities.workspace import ACTIVITIES
 from deploy_logic.codec import encode
-from deploy_logic.gate import Answer
-from deploy_logic.step import Agreement, Call, HttpSource, LogsSource, Threshold, Watch
+from deploy_logic.gate.gate import Answer
+from deploy_logic.plan.step import Agreement, Call, HttpSource, LogsSource, Threshold, Watch
 from tests.builders import WORKSPACE
 from tests.fakes import FakeWeb, out_of_order
 from tests.test_activities import BRIEF, CANDIDATE, OURS, Stage, stage

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from deploy_logic.activities import ACTIVITIES
-from deploy_logic.activities_gate import fill_query
+from deploy_logic.activities.gate import fill_query
+from deploy_logic.activities.workspace import ACTIVITIES
 from deploy_logic.codec import encode
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.step import LogsSource, MetricSource, Threshold, Watch
+from deploy_logic.plan.step import LogsSource, MetricSource, Threshold, Watch
 from tests.builders import WORKSPACE
 from tests.fakes import Clock, FakeLogs, FakeMonitor, FakeWorkspace, an_outside
 

@@ -12,7 +12,7 @@ import pytest
 from deploy_logic.adapters.azure_monitor import AzureMonitor
 from deploy_logic.adapters.log_analytics import LogAnalytics, find_address
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.gate_metric import Measured, Reading
+from deploy_logic.gate.metric import Measured, Reading
 from local.azure_ml.certificates import server_context
 from tests.builders import WORKSPACE
 from tests.contract.https import Canned, Canner, canner

@@ -23,67 +23,68 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "settings": frozenset(),
     "event": frozenset(),
     "pattern": frozenset({"re2"}),
-    "version_scheme": frozenset({"semver"}),
-    "integer_range": frozenset(),
-    "semver_range": frozenset({"semver"}),
-    "version_allow": frozenset({"semver"}),
-    "version_rule": frozenset({"semver"}),
-    "placeholder": frozenset({"yaml"}),
-    "template_place": frozenset({"yaml"}),
-    "template": frozenset({"yaml"}),
-    "tag_rule": frozenset(),
-    "window": frozenset({"tzdata"}),
-    "policy_part": frozenset({"pydantic", "pydantic_core"}),
-    "policy_strategy": frozenset({"pydantic"}),
-    "policy_gate_part": frozenset({"pydantic"}),
-    "policy_gate_metric": frozenset({"pydantic"}),
-    "policy_gate": frozenset({"pydantic"}),
-    "policy_people": frozenset({"pydantic"}),
-    "policy": frozenset({"pydantic"}),
-    "policy_place": frozenset({"yaml"}),
-    "policy_yaml": frozenset({"yaml"}),
-    "policy_complaint": frozenset({"pydantic", "pydantic_core"}),
-    "policy_named": frozenset({"jsonschema"}),
+    "version.scheme": frozenset({"semver"}),
+    "version.integer_range": frozenset(),
+    "version.semver_range": frozenset({"semver"}),
+    "version.allow": frozenset({"semver"}),
+    "version.rule": frozenset({"semver"}),
+    "template.placeholder": frozenset({"yaml"}),
+    "template.place": frozenset({"yaml"}),
+    "template.template": frozenset({"yaml"}),
+    "policy.tag_rule": frozenset(),
+    "policy.window": frozenset({"tzdata"}),
+    "policy.part": frozenset({"pydantic", "pydantic_core"}),
+    "policy.strategy": frozenset({"pydantic"}),
+    "policy.gate_part": frozenset({"pydantic"}),
+    "policy.gate_metric": frozenset({"pydantic"}),
+    "policy.gate": frozenset({"pydantic"}),
+    "policy.people": frozenset({"pydantic"}),
+    "policy.policy": frozenset({"pydantic"}),
+    "policy.place": frozenset({"yaml"}),
+    "policy.yaml": frozenset({"yaml"}),
+    "policy.complaint": frozenset({"pydantic", "pydantic_core"}),
+    "policy.named": frozenset({"jsonschema"}),
     "matching": frozenset(),
-    "policy_overlap": frozenset(),
-    "policy_files": frozenset({"pydantic", "pydantic_core"}),
-    "step": frozenset(),
-    "layout": frozenset(),
-    "plan": frozenset(),
-    "gate": frozenset({"jsonschema", "referencing"}),
-    "gate_tally": frozenset(),
-    "gate_metric": frozenset(),
-    "gate_agreement": frozenset(),
-    "gate_champion": frozenset(),
-    "gate_call": frozenset(),
+    "policy.overlap": frozenset(),
+    "policy.files": frozenset({"pydantic", "pydantic_core"}),
+    "plan.step": frozenset(),
+    "plan.layout": frozenset(),
+    "plan.plan": frozenset(),
+    "gate.gate": frozenset({"jsonschema", "referencing"}),
+    "gate.tally": frozenset(),
+    "gate.metric": frozenset(),
+    "gate.agreement": frozenset(),
+    "gate.champion": frozenset(),
+    "gate.call": frozenset(),
     "rollout": frozenset(),
     "codec": frozenset({"pydantic"}),
-    "ledger_record": frozenset(),
-    "ledger_answer": frozenset(),
-    "ledger_end": frozenset(),
-    "ledger": frozenset(),
-    "ledger_drift": frozenset(),
-    "ledger_operation": frozenset(),
-    "controls": frozenset(),
-    "turns": frozenset(),
+    "ledger.record": frozenset(),
+    "ledger.answer": frozenset(),
+    "ledger.end": frozenset(),
+    "ledger.ledger": frozenset(),
+    "ledger.drift": frozenset(),
+    "ledger.operation": frozenset(),
+    "ledger.controls": frozenset(),
+    "ledger.turns": frozenset(),
     "view": frozenset(),
     "ports": frozenset(),
-    "waiting": frozenset({"pydantic"}),
-    "diary": frozenset(),
-    "asking": frozenset(),
-    "settling": frozenset(),
-    "baking": frozenset(),
-    "gating": frozenset(),
-    "reverting": frozenset(),
-    "orchestrator": frozenset(),
-    "activity": frozenset(),
-    "activities_call": frozenset(),
-    "activities_gate": frozenset(),
-    "activities": frozenset(),
-    "operations": frozenset(),
-    "endpoint_operations": frozenset(),
-    "sighting": frozenset(),
-    "sweep": frozenset(),
+    "story.waiting": frozenset({"pydantic"}),
+    "story.diary": frozenset(),
+    "story.asking": frozenset(),
+    "story.settling": frozenset(),
+    "story.baking": frozenset(),
+    "story.gating": frozenset(),
+    "story.reverting": frozenset(),
+    "story.orchestrator": frozenset(),
+    "activities.activity": frozenset(),
+    "activities.call": frozenset(),
+    "activities.gate": frozenset(),
+    "activities.workspace": frozenset(),
+    "operations.intake": frozenset(),
+    "operations.rollouts": frozenset(),
+    "operations.endpoints": frozenset(),
+    "operations.sighting": frozenset(),
+    "operations.sweep": frozenset(),
     "app": frozenset({"azure.core", "azure.identity"}),
 }
 ADAPTERS: Mapping[str, frozenset[str]] = {
@@ -102,17 +103,34 @@ ADAPTERS: Mapping[str, frozenset[str]] = {
 ORDER = [*THIRD_PARTY, "adapters"]
 # What the wiring opens when it is first needed; everything else stands above what it imports.
 OPENED_LATE = {("app", "adapters")}
-LOGGING = frozenset({"activity", "operations", "endpoint_operations", "sweep", "app"})
-CLOCK = frozenset({"endpoint_operations", "sweep"})  # everybody else is told the time
+LOGGING = frozenset(
+    {
+        "activities.activity",
+        "operations.intake",
+        "operations.rollouts",
+        "operations.endpoints",
+        "operations.sweep",
+        "app",
+    }
+)
+CLOCK = frozenset({"operations.endpoints", "operations.sweep"})  # everybody else is told the time
 # Modules whose import is enough to break a replay, or a pure function's promise.
 OUTSIDE = frozenset(
     {"asyncio", "http", "io", "os", "random", "secrets", "shutil", "socket", "subprocess"}
     | {"tempfile", "threading", "time", "urllib", "uuid"}
 )
-OPENS_FILES = frozenset({"policy_files", "policy_named", "template", "settings", "app"})
+OPENS_FILES = frozenset({"policy.files", "policy.named", "template.template", "settings", "app"})
 REPLAYED = (
-    *("waiting", "diary", "asking", "settling", "baking", "gating", "reverting"),
-    "orchestrator",
+    *(
+        "story.waiting",
+        "story.diary",
+        "story.asking",
+        "story.settling",
+        "story.baking",
+        "story.gating",
+        "story.reverting",
+    ),
+    "story.orchestrator",
 )
 
 
@@ -127,15 +145,21 @@ def imports(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             assert node.module is not None
-            if node.module in {"deploy_logic", "deploy_logic.adapters", "azure"}:
+            if node.module in {"deploy_logic", "azure"} or is_room(node.module):
                 yield from (f"{node.module}.{name.name}" for name in node.names)
             else:
                 yield node.module
 
 
+def is_room(module: str) -> bool:
+    """Tell whether the module is a folder of ours, so that what is imported from it are modules."""
+    return module.startswith("deploy_logic.") and REPOSITORY.joinpath(*module.split(".")).is_dir()
+
+
 def ours(tree: ast.AST) -> set[str]:
-    found = {name.split(".")[1] for name in imports(tree) if name.startswith("deploy_logic.")}
-    return found & set(ORDER)
+    """Return the modules of ours that the tree imports; every adapter counts as `adapters`."""
+    found = {name.partition(".")[2] for name in imports(tree) if name.startswith("deploy_logic.")}
+    return {"adapters" if name.split(".")[0] == "adapters" else name for name in found}
 
 
 def third_party(tree: ast.AST) -> set[str]:
@@ -151,24 +175,29 @@ def allowed(name: str, packages: frozenset[str]) -> bool:
 
 
 def names(folder: Path) -> set[str]:
-    return {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    """Return the modules under the folder as they are imported from it."""
+    found = (path.relative_to(folder).with_suffix("").parts for path in folder.rglob("*.py"))
+    return {".".join(parts) for parts in found if parts[-1] != "__init__"}
+
+
+def source(module: str) -> ast.Module:
+    return parse(STREET.joinpath(*module.split(".")).with_suffix(".py"))
 
 
 def test_every_module_is_in_the_table_and_no_other() -> None:
-    assert names(STREET) == set(THIRD_PARTY)
-    assert names(STREET / "adapters") == set(ADAPTERS)
+    assert names(STREET) == {*THIRD_PARTY, *(f"adapters.{name}" for name in ADAPTERS)}
 
 
 @pytest.mark.parametrize("module", THIRD_PARTY)
 def test_imports_point_back_up_the_street(module: str) -> None:
     above = set(ORDER[: ORDER.index(module)])
     late = {imported for importer, imported in OPENED_LATE if importer == module}
-    assert ours(parse(STREET / f"{module}.py")) <= above | late
+    assert ours(source(module)) <= above | late
 
 
 @pytest.mark.parametrize("module", THIRD_PARTY)
 def test_module_uses_no_package_that_it_has_no_right_to(module: str) -> None:
-    found = third_party(parse(STREET / f"{module}.py"))
+    found = third_party(source(module))
     assert [name for name in found if not allowed(name, THIRD_PARTY[module])] == []
 
 
@@ -180,7 +209,7 @@ def test_adapter_uses_its_own_package_alone(adapter: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(set(THIRD_PARTY) - {"app"}))
 def test_street_touches_nothing_outside(module: str) -> None:
-    tree = parse(STREET / f"{module}.py")
+    tree = source(module)
     found = {name.split(".")[0] for name in imports(tree)}
     assert found & OUTSIDE == set()
     assert "logging" not in found or module in LOGGING
@@ -206,7 +235,7 @@ def clock_reads(tree: ast.AST) -> Iterator[str]:
 
 @pytest.mark.parametrize("module", REPLAYED)
 def test_replayed_code_is_the_same_every_time(module: str) -> None:
-    tree = parse(STREET / f"{module}.py")
+    tree = source(module)
     found = {name.split(".")[0] for name in imports(tree)}
     assert found & (OUTSIDE | {"logging", "pathlib"}) == set()
     asynchronous = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
@@ -268,11 +297,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path.cwd()))
 import function_app
-from deploy_logic import operations
+from deploy_logic.operations import intake
 from tests.fakes import Clock, FakeEngine
 
 this, engine = function_app.this, FakeEngine(Clock())
-offered = operations.handle_event(
+offered = intake.handle_event(
     sys.argv[1], settings=this.settings, policies=this.policies, engine=engine
 )
 heavy = ("azure.ai.ml", "azure.identity", "marshmallow", "deploy_logic.adapters.azure_ml")
@@ -306,30 +335,30 @@ def test_trigger_path_never_imports_azure_ai_ml(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "what"),
+    ("text", "what"),
     [
         ("import time\n", "time"),
         ("from uuid import uuid4\n", "uuid"),
     ],
 )
-def test_a_forbidden_import_would_be_seen(source: str, what: str) -> None:
-    assert {name.split(".")[0] for name in imports(ast.parse(source))} & OUTSIDE == {what}
+def test_a_forbidden_import_would_be_seen(text: str, what: str) -> None:
+    assert {name.split(".")[0] for name in imports(ast.parse(text))} & OUTSIDE == {what}
 
 
 @pytest.mark.parametrize(
-    ("source", "is_seen"),
+    ("text", "is_seen"),
     [
         ("datetime.now()", True),
         ("context.now", False),
         ("date.today()", True),
     ],
 )
-def test_a_look_at_the_clock_would_be_seen(source: str, *, is_seen: bool) -> None:
-    assert bool(list(clock_reads(ast.parse(source)))) is is_seen
+def test_a_look_at_the_clock_would_be_seen(text: str, *, is_seen: bool) -> None:
+    assert bool(list(clock_reads(ast.parse(text)))) is is_seen
 
 
 @pytest.mark.parametrize(
-    ("source", "is_seen"),
+    ("text", "is_seen"),
     [
         ("{1, 2}", True),
         ("set(names)", True),
@@ -337,5 +366,5 @@ def test_a_look_at_the_clock_would_be_seen(source: str, *, is_seen: bool) -> Non
         ("[name for name in {1}]", False),
     ],
 )
-def test_walking_over_a_set_would_be_seen(source: str, *, is_seen: bool) -> None:
-    assert is_set(ast.parse(source, mode="eval").body) is is_seen
+def test_walking_over_a_set_would_be_seen(text: str, *, is_seen: bool) -> None:
+    assert is_set(ast.parse(text, mode="eval").body) is is_seen

@@ -13,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from deploy_logic import controls, gate, ledger, matching, plan, rollout, turns
+from deploy_logic import matching, rollout
 from deploy_logic.codec import decode, encode
-from deploy_logic.ledger_drift import Sighting
-from deploy_logic.ledger_operation import Asked
-from deploy_logic.ledger_record import Barred, Ended, Ledger
-from deploy_logic.policy import Policy
-from deploy_logic.policy_files import PolicyFiles
+from deploy_logic.gate import gate
+from deploy_logic.ledger import controls, ledger, turns
+from deploy_logic.ledger.drift import Sighting
+from deploy_logic.ledger.operation import Asked
+from deploy_logic.ledger.record import Barred, Ended, Ledger
+from deploy_logic.plan import plan
+from deploy_logic.policy.files import PolicyFiles
+from deploy_logic.policy.policy import Policy
 from tests.builders import MONDAY, a_policy, an_offer, policy_files
 
 # Every dataclass that is an activity's, an entity's or an orchestration's input or output.

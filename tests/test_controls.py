@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy_logic.controls import (
+from deploy_logic.ledger.controls import (
     ALLOWED_WHEN,
     Control,
     Controls,
@@ -11,7 +11,7 @@ from deploy_logic.controls import (
     refuse_turn,
     turn,
 )
-from deploy_logic.ledger_record import Barred, Mark, Reply
+from deploy_logic.ledger.record import Barred, Mark, Reply
 from tests.builders import MONDAY
 
 SINCE = "by ann since 2026-11-23T09:00:00Z: because"

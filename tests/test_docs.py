@@ -13,13 +13,13 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from deploy_logic.activities import ACTIVITIES
-from deploy_logic.controls import Control
-from deploy_logic.gate import Verdict
-from deploy_logic.ledger_operation import Act
-from deploy_logic.ledger_record import Reply
-from deploy_logic.policy import Policy
-from deploy_logic.policy_files import load_policies, read_policies
+from deploy_logic.activities.workspace import ACTIVITIES
+from deploy_logic.gate.gate import Verdict
+from deploy_logic.ledger.controls import Control
+from deploy_logic.ledger.operation import Act
+from deploy_logic.ledger.record import Reply
+from deploy_logic.policy.files import load_policies, read_policies
+from deploy_logic.policy.policy import Policy
 from deploy_logic.rollout import OF_PEOPLE, Operation, Phase
 
 REPOSITORY = Path(__file__).parents[1]
@@ -81,8 +81,8 @@ def settings() -> set[str]:
 
 
 def activity_states() -> set[str]:
-    """Return what activities.py puts under `state`, at once or by way of a variable."""
-    tree = ast.parse((REPOSITORY / "deploy_logic" / "activities.py").read_text())
+    """Return what activities/workspace.py puts under `state`, at once or by way of a variable."""
+    tree = ast.parse((REPOSITORY / "deploy_logic" / "activities" / "workspace.py").read_text())
     values: list[ast.expr] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy_logic.activities import _BAD_CANDIDATE
+from deploy_logic.activities.workspace import _BAD_CANDIDATE
 from deploy_logic.adapters.arm import _NOWHERE, AGAIN
 from rolloutctl.__main__ import COMMANDS
 from tests.test_docs import PAGES, REPOSITORY, in_first_column, routes, section
@@ -15,8 +15,8 @@ from tests.test_docs import PAGES, REPOSITORY, in_first_column, routes, section
 ERRORS = PAGES["docs/errors.md"]
 # Where requests of people are answered: what a route calls is looked for in these.
 ANSWERING = [
-    "deploy_logic/operations.py",
-    "deploy_logic/endpoint_operations.py",
+    "deploy_logic/operations/rollouts.py",
+    "deploy_logic/operations/endpoints.py",
     "deploy_logic/adapters/http.py",
     "deploy_logic/adapters/identity.py",
 ]

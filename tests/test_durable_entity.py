@@ -10,12 +10,12 @@ from durabletask.entities import EntityContext, EntityInstanceId
 from deploy_logic.adapters.durable import CONTROLS, LEDGER, TURNS, ledger_id
 from deploy_logic.adapters.durable_entity import bind_turns, endpoint_ledger, rollout_controls
 from deploy_logic.codec import Json, decode, encode
-from deploy_logic.controls import Control, Controls, Turned
-from deploy_logic.ledger_operation import Act, Asked
-from deploy_logic.ledger_record import Ended, Kept, Ledger, Parked
+from deploy_logic.ledger.controls import Control, Controls, Turned
+from deploy_logic.ledger.operation import Act, Asked
+from deploy_logic.ledger.record import Ended, Kept, Ledger, Parked
+from deploy_logic.ledger.turns import Turns
 from deploy_logic.matching import Offer
 from deploy_logic.rollout import Phase
-from deploy_logic.turns import Turns
 from tests.builders import MONDAY, WORKSPACE, an_offer
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from deploy_logic.policy_files import read_policies
-from deploy_logic.policy_yaml import read_text
+from deploy_logic.policy.files import read_policies
+from deploy_logic.policy.yaml import read_text
 from rolloutctl.schema import build_schema
 from tests.test_policy_language import TEN_COMPLAINTS, TEN_MISTAKES
 

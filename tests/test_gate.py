@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy_logic.codec import decode, encode
-from deploy_logic.gate import (
+from deploy_logic.gate.gate import (
     Answer,
     Judgement,
     Probed,
@@ -18,7 +18,7 @@ from deploy_logic.gate import (
     judge_probed,
     judge_probes,
 )
-from deploy_logic.step import Probe
+from deploy_logic.plan.step import Probe
 
 LONG = "x" * 300
 

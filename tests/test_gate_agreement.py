@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from deploy_logic.codec import decode, encode
-from deploy_logic.gate import Answer
-from deploy_logic.gate_agreement import Agreed, agree, judge_agreement
-from deploy_logic.step import Agreement
+from deploy_logic.gate.agreement import Agreed, agree, judge_agreement
+from deploy_logic.gate.gate import Answer
+from deploy_logic.plan.step import Agreement
 
 
 def ok(body: str) -> Answer:

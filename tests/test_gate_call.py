@@ -2,8 +2,8 @@
 
 import pytest
 
-from deploy_logic.gate import Answer
-from deploy_logic.gate_call import judge_http
+from deploy_logic.gate.call import judge_http
+from deploy_logic.gate.gate import Answer
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 import pytest
 
-from deploy_logic.gate_champion import judge_champion
-from deploy_logic.step import Champion
+from deploy_logic.gate.champion import judge_champion
+from deploy_logic.plan.step import Champion
 
 
 def a_champion(better: Literal["higher", "lower"] = "higher", margin: float = 0) -> Champion:

@@ -6,9 +6,9 @@ from typing import Any, Literal
 import pytest
 
 from deploy_logic.duration import parse_duration
-from deploy_logic.gate import Judgement
-from deploy_logic.gate_metric import Measured, Reading, bound_rate, judge_logs, judge_metric
-from deploy_logic.step import HttpSource, LogsSource, MetricSource, Threshold, Watch
+from deploy_logic.gate.gate import Judgement
+from deploy_logic.gate.metric import Measured, Reading, bound_rate, judge_logs, judge_metric
+from deploy_logic.plan.step import HttpSource, LogsSource, MetricSource, Threshold, Watch
 from tests.builders import MONDAY
 
 UNTIL = MONDAY + parse_duration("7m")

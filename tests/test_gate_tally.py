@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from deploy_logic.codec import decode, encode
-from deploy_logic.gate import Judgement, Verdict
-from deploy_logic.gate_tally import Tally
-from deploy_logic.step import MetricSource, Threshold, Watch
+from deploy_logic.gate.gate import Judgement, Verdict
+from deploy_logic.gate.tally import Tally
+from deploy_logic.plan.step import MetricSource, Threshold, Watch
 
 SOURCE = MetricSource(metric="error_rate", threshold=Threshold(kind="at_most", value=0.01))
 WORDS = {"p": Verdict.PASS, "f": Verdict.FAIL, "i": Verdict.INCONCLUSIVE, "e": Verdict.ERROR}

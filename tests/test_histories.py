@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from deploy_logic.codec import decode, encode
-from deploy_logic.ledger_operation import Act
+from deploy_logic.ledger.operation import Act
 from deploy_logic.matching import STORY, Offer
-from deploy_logic.orchestrator import STORIES
 from deploy_logic.rollout import Operation, Phase
+from deploy_logic.story.orchestrator import STORIES
 from tests.builders import WORKSPACE, an_offer
 from tests.test_orchestrator import BAD, FIRST, Tale
 from tests.test_story_gates import ERRORS, FAIL, MIRRORED, OUTSIDE, UNSURE, Gated

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from deploy_logic.codec import decode
-from deploy_logic.ledger import finish, offer
-from deploy_logic.ledger_record import (
+from deploy_logic.ledger.ledger import finish, offer
+from deploy_logic.ledger.record import (
     MOST_WAITING,
     REMEMBERED,
     Decision,

@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from deploy_logic.ledger_drift import Sighting, notice
-from deploy_logic.ledger_record import Decision, Ledger, Tell
+from deploy_logic.ledger.drift import Sighting, notice
+from deploy_logic.ledger.record import Decision, Ledger, Tell
 from deploy_logic.rollout import Operation, Phase, Request
 from tests.builders import MONDAY
 from tests.test_ledger_operation import a_kept, end, last, run, wanted

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from deploy_logic.codec import encode
-from deploy_logic.ledger import finish, offer
-from deploy_logic.ledger_operation import ALLOWED_WHEN, Act, Asked, act, decide, refuse_act
-from deploy_logic.ledger_record import (
+from deploy_logic.ledger.ledger import finish, offer
+from deploy_logic.ledger.operation import ALLOWED_WHEN, Act, Asked, act, decide, refuse_act
+from deploy_logic.ledger.record import (
     Barred,
     Decision,
     Ended,

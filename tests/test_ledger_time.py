@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from deploy_logic.ledger import LET_GO, finish, offer, wake
-from deploy_logic.ledger_operation import Act, Asked, act
-from deploy_logic.ledger_record import Decision, Kept, Ledger, Parked, Start, Wake
+from deploy_logic.ledger.ledger import LET_GO, finish, offer, wake
+from deploy_logic.ledger.operation import Act, Asked, act
+from deploy_logic.ledger.record import Decision, Kept, Ledger, Parked, Start, Wake
 from deploy_logic.matching import Offer
 from deploy_logic.rollout import Phase
 from tests.builders import MONDAY, WORKSPACE

@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from deploy_logic import matching, operations
+from deploy_logic import matching
 from deploy_logic.app import App
 from deploy_logic.codec import Json, encode
-from deploy_logic.controls import Controls
 from deploy_logic.errors import WorkspaceError
-from deploy_logic.ledger_record import Answer, Barred, Ledger
+from deploy_logic.ledger.controls import Controls
+from deploy_logic.ledger.record import Answer, Barred, Ledger
+from deploy_logic.ledger.turns import Turns
 from deploy_logic.matching import NoMatch, Offer, PolicyIndex, make_rollout_id, match_policies
-from deploy_logic.plan import ModelVersion
-from deploy_logic.policy import Policy
+from deploy_logic.operations import intake
+from deploy_logic.operations.sweep import sweep
+from deploy_logic.plan.plan import ModelVersion
+from deploy_logic.policy.policy import Policy
 from deploy_logic.settings import PUBLIC_CLOUD, Settings
-from deploy_logic.sweep import sweep
-from deploy_logic.turns import Turns
 from tests.builders import WORKSPACE, a_policy, an_event, an_event_text, model_id
 from tests.fakes import Clock, FakeWorkspace
 
@@ -74,7 +75,7 @@ class Ledgers:
         return []
 
     def handle(self, text: str, policies: list[Policy]) -> list[str]:
-        return operations.handle_event(
+        return intake.handle_event(
             text,
             settings=SETTINGS,
             policies=PolicyIndex(policies),

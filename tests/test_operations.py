@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from deploy_logic import operations
 from deploy_logic.codec import encode
-from deploy_logic.controls import Control, Turned
 from deploy_logic.errors import OperationError
-from deploy_logic.ledger_record import Barred, Reply
+from deploy_logic.ledger.controls import Control, Turned
+from deploy_logic.ledger.record import Barred, Reply
+from deploy_logic.operations import rollouts
 from deploy_logic.rollout import (
     ALLOWED,
     ANSWERS,
@@ -78,7 +78,7 @@ def test_rollouts_are_listed_newest_first_without_timelines_and_no_matches(desk:
         "b": {**shown, "rollout_id": "b", "phase": "no_match"},
         "c": {**shown, "rollout_id": "c", "phase": "pending"},
     }
-    assert operations.list_rollouts(desk.engine) == {
+    assert rollouts.list_rollouts(desk.engine) == {
         "rollouts": [
             {"rollout_id": "c", "phase": "pending"},
             {"rollout_id": "a", "phase": "succeeded"},
@@ -88,15 +88,15 @@ def test_rollouts_are_listed_newest_first_without_timelines_and_no_matches(desk:
 
 def test_one_rollout_is_shown_whole(desk: Counter) -> None:
     desk.engine.rollouts["a"] = {"phase": "pending", "timeline": [1]}
-    assert operations.show_rollout(desk.engine, "a") == {"phase": "pending", "timeline": [1]}
+    assert rollouts.show_rollout(desk.engine, "a") == {"phase": "pending", "timeline": [1]}
 
 
 @pytest.mark.parametrize(
     ("act", "says"),
     [
-        (lambda desk: operations.show_rollout(desk.engine, "x"), "there is no rollout 'x'"),
+        (lambda desk: rollouts.show_rollout(desk.engine, "x"), "there is no rollout 'x'"),
         (
-            lambda desk: operations.ask(desk.engine, "x", "abort", by="ann", said=BECAUSE),
+            lambda desk: rollouts.ask(desk.engine, "x", "abort", by="ann", said=BECAUSE),
             "there is no rollout 'x'",
         ),
     ],
@@ -129,7 +129,7 @@ def waits(**changes: Any) -> dict[str, Any]:
 def ask(desk: Counter, operation: str, by: str = "ann", **said: str) -> Any:
     claims = (f"user:{by}", "group:ML-Leads", "group:all", "role:operator", f"name:{by}@b.c")
     told = {**BECAUSE, "figures": FIGURES, **said}
-    return operations.ask(desk.engine, "r", operation, by=by, claims=claims, said=told)
+    return rollouts.ask(desk.engine, "r", operation, by=by, claims=claims, said=told)
 
 
 def refused(desk: Counter, operation: str, by: str = "ann", **said: str) -> OperationError:
@@ -224,7 +224,7 @@ def test_answer_without_figures_is_400(desk: Counter) -> None:
     assert refusal.status == 400
     assert "awaits.figures" in str(refusal)
     with pytest.raises(OperationError) as caught:
-        operations.ask(desk.engine, "r", "approve", by="ann", said=BECAUSE)
+        rollouts.ask(desk.engine, "r", "approve", by="ann", said=BECAUSE)
     assert caught.value.status == 400
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from deploy_logic.codec import encode
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.gate import Answer
-from deploy_logic.policy import Policy
+from deploy_logic.gate.gate import Answer
+from deploy_logic.policy.policy import Policy
 from deploy_logic.ports import Capacity
 from deploy_logic.rollout import Operation, Phase, Request
 from tests.builders import a_policy, an_offer, policy_files
@@ -383,7 +383,7 @@ def test_our_own_mistake_leads_back_to_the_stable(monkeypatch: pytest.MonkeyPatc
     def judge(*_: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("deploy_logic.gating._judge", judge)
+    monkeypatch.setattr("deploy_logic.story.gating._judge", judge)
     tale = Tale()
     result = tale.tell()
     assert result["phase"] == "errored"

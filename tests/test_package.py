@@ -149,7 +149,7 @@ def test_it_is_whole(unzipped: Path) -> None:
     """The app and what it imports later load with nothing but the package on the path."""
     code = (
         "import function_app, deploy_logic.adapters.azure_ml_template, azure.identity, re2, grpc\n"
-        "from deploy_logic.activities import ACTIVITIES\n"
+        "from deploy_logic.activities.workspace import ACTIVITIES\n"
         "import json, sys, sysconfig\n"
         "ours = {n: m.__file__ for n, m in sys.modules.items() if getattr(m, '__file__', None)}\n"
         "std = sysconfig.get_path('stdlib')\n"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy_logic.plan import (
+from deploy_logic.plan.plan import (
     Creation,
     Deployment,
     ModelVersion,
@@ -22,8 +22,8 @@ from deploy_logic.plan import (
     make_plan,
     name_candidate,
 )
-from deploy_logic.policy import Policy
-from deploy_logic.step import Bake, Probe, Shift, Step
+from deploy_logic.plan.step import Bake, Probe, Shift, Step
+from deploy_logic.policy.policy import Policy
 from tests.builders import TIMINGS, WORKSPACE, a_policy, an_offer, model_id, policy_files
 
 SERVES_6 = Snapshot(

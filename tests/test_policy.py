@@ -9,11 +9,11 @@ import pytest
 from pydantic import ValidationError
 
 from deploy_logic.errors import Complaint, PolicyError
-from deploy_logic.policy import Policy, total_bake
-from deploy_logic.policy_files import load_policies, read_policies
-from deploy_logic.policy_gate import Probe
-from deploy_logic.policy_strategy import BlueGreen, Canary
-from deploy_logic.version_rule import parse_version_rule
+from deploy_logic.policy.files import load_policies, read_policies
+from deploy_logic.policy.gate import Probe
+from deploy_logic.policy.policy import Policy, total_bake
+from deploy_logic.policy.strategy import BlueGreen, Canary
+from deploy_logic.version.rule import parse_version_rule
 from tests.builders import a_policy
 
 REPOSITORY = Path(__file__).parents[1]

@@ -8,10 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from deploy_logic.errors import Complaint
-from deploy_logic.policy import Policy, not_carried_out
-from deploy_logic.policy_files import read_policies
-from deploy_logic.policy_gate import AnyGate
-from deploy_logic.policy_gate_metric import MetricGate
+from deploy_logic.policy.files import read_policies
+from deploy_logic.policy.gate import AnyGate
+from deploy_logic.policy.gate_metric import MetricGate
+from deploy_logic.policy.policy import Policy, not_carried_out
 from tests.builders import a_policy
 
 GOOD = """\

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy_logic.matching import Offer, PolicyIndex
-from deploy_logic.policy import Policy
-from deploy_logic.policy_overlap import find_overlaps
+from deploy_logic.policy.overlap import find_overlaps
+from deploy_logic.policy.policy import Policy
 from tests.builders import a_policy, an_event
 
 type Side = tuple[str, str] | tuple[str, str, dict[str, str]]

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import pytest
 
-from deploy_logic.plan import ModelVersion, Plan, Sight, Snapshot, make_plan
-from deploy_logic.policy_files import read_policies
+from deploy_logic.plan.plan import ModelVersion, Plan, Sight, Snapshot, make_plan
+from deploy_logic.policy.files import read_policies
 from rolloutctl import plan as command
 from rolloutctl.schedule import print_iso, print_words, schedule
 from tests.builders import (

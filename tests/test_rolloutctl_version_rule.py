@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy_logic.version_rule import KEYS, read_version_rule
-from deploy_logic.version_scheme import Scheme
+from deploy_logic.version.rule import KEYS, read_version_rule
+from deploy_logic.version.scheme import Scheme
 from rolloutctl.__main__ import main
 
 REPOSITORY = Path(__file__).parents[1]

@@ -13,8 +13,8 @@ import pytest
 from semver import Version
 
 from deploy_logic.errors import VersionRuleError
-from deploy_logic.semver_range import parse_semver_range
-from deploy_logic.version_scheme import Unreadable, read_semver
+from deploy_logic.version.scheme import Unreadable, read_semver
+from deploy_logic.version.semver_range import parse_semver_range
 
 DATA = Path(__file__).parent / "data" / "versions"
 NODE: dict[str, Any] = json.loads((DATA / "node-semver.json").read_text())

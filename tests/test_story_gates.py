@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from deploy_logic.gate import Judgement, Verdict
-from deploy_logic.ledger_operation import Act
+from deploy_logic.gate.gate import Judgement, Verdict
+from deploy_logic.ledger.operation import Act
 from deploy_logic.rollout import Operation
 from tests.builders import a_policy
 from tests.test_orchestrator import Tale, is_rolled_back, shifts, texts

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from deploy_logic.controls import Control, Turned
 from deploy_logic.errors import WorkspaceError
-from deploy_logic.ledger_record import Kept, Parked
+from deploy_logic.ledger.controls import Control, Turned
+from deploy_logic.ledger.record import Kept, Parked
+from deploy_logic.ledger.turns import Place, Turns
 from deploy_logic.rollout import Operation, Phase
-from deploy_logic.turns import Place, Turns
 from tests.builders import WORKSPACE, a_policy, an_event_text, an_offer
 from tests.desk import HOUR, SECOND, Counter
 from tests.fakes import out_of_order

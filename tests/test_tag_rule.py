@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy_logic.tag_rule import TagRuleError, parse_tag_rule
+from deploy_logic.policy.tag_rule import TagRuleError, parse_tag_rule
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy_logic.placeholder import KNOWN, VALUES, fill_value, find_unfilled
-from deploy_logic.template import check_template, fill_template
+from deploy_logic.template.placeholder import KNOWN, VALUES, fill_value, find_unfilled
+from deploy_logic.template.template import check_template, fill_template
 from tests.template_lab import VALUES as FILLED
 
 FOLDER = Path(__file__).parent / "data" / "templates"

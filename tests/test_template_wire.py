@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from deploy_logic.errors import WorkspaceError
-from deploy_logic.plan import Creation, Plan, Timings
+from deploy_logic.plan.plan import Creation, Plan, Timings
 from tests.local.azure_ml_lab import Lab, lab
 from tests.template_lab import load_entity, load_plainly
 

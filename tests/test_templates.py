@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 
-from deploy_logic.placeholder import KNOWN, fill_value
-from deploy_logic.template import (
+from deploy_logic.template.place import TemplateComplaint, read
+from deploy_logic.template.placeholder import KNOWN, fill_value
+from deploy_logic.template.template import (
     OWNED,
     RECEIPTS,
     Kind,
@@ -19,7 +20,6 @@ from deploy_logic.template import (
     read_compute,
     recognise,
 )
-from deploy_logic.template_place import TemplateComplaint, read
 from tests.template_lab import VALUES, load_complaints, load_entity
 
 FOLDER = Path(__file__).parent / "data" / "templates"

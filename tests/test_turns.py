@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy_logic.codec import decode, encode
-from deploy_logic.turns import Called, Place, Turns, enter, leave
+from deploy_logic.ledger.turns import Called, Place, Turns, enter, leave
 from tests.builders import MONDAY
 
 

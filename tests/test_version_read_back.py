@@ -9,17 +9,25 @@ from typing import Any
 
 import pytest
 
-from deploy_logic.activities import ACTIVITIES
+from deploy_logic.activities.workspace import ACTIVITIES
 from deploy_logic.adapters.azure_ml import _model_version
 from deploy_logic.codec import decode, encode
-from deploy_logic.ledger import offer
-from deploy_logic.ledger_record import Ledger, Start
+from deploy_logic.ledger.ledger import offer
+from deploy_logic.ledger.record import Ledger, Start
 from deploy_logic.matching import NoMatch, Offer, match_policies
-from deploy_logic.plan import Deployment, ModelVersion, NoPlan, Plan, Sight, Snapshot, make_plan
-from deploy_logic.policy import Policy
-from deploy_logic.policy_files import PolicyFiles, read_policies
+from deploy_logic.plan.plan import (
+    Deployment,
+    ModelVersion,
+    NoPlan,
+    Plan,
+    Sight,
+    Snapshot,
+    make_plan,
+)
+from deploy_logic.policy.files import PolicyFiles, read_policies
+from deploy_logic.policy.policy import Policy
 from deploy_logic.rollout import Phase
-from deploy_logic.version_rule import parse_version_rule
+from deploy_logic.version.rule import parse_version_rule
 from rolloutctl.match import answer
 from tests.builders import (
     MONDAY,

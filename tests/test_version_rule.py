@@ -3,10 +3,10 @@
 import pytest
 
 from deploy_logic.errors import VersionRuleError
-from deploy_logic.integer_range import Bound, Comparisons
-from deploy_logic.version_allow import Exactly
-from deploy_logic.version_rule import VersionRule, parse_version_rule, print_version_rule
-from deploy_logic.version_scheme import Unreadable, read_integer
+from deploy_logic.version.allow import Exactly
+from deploy_logic.version.integer_range import Bound, Comparisons
+from deploy_logic.version.rule import VersionRule, parse_version_rule, print_version_rule
+from deploy_logic.version.scheme import Unreadable, read_integer
 
 BIG = "9" * 255
 UNREADABLE = "version 'x' is not a whole number of at most 255 digits"

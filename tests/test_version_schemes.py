@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from deploy_logic.errors import VersionRuleError
-from deploy_logic.plan import ModelVersion
-from deploy_logic.version_rule import (
+from deploy_logic.plan.plan import ModelVersion
+from deploy_logic.version.rule import (
     VersionRule,
     parse_version_rule,
     print_version_rule,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy_logic.adapters.webhook import Resolve, Webhook, is_public
-from deploy_logic.gate import Answer
+from deploy_logic.gate.gate import Answer
 from local.azure_ml.certificates import server_context
 
 KEY = "0123456789abcdef"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy_logic.window import Window, WindowError, is_open, next_open, parse_window
+from deploy_logic.policy.window import Window, WindowError, is_open, next_open, parse_window
 
 BERLIN = ZoneInfo("Europe/Berlin")
 OFFICE = "Mon-Fri 08:00-17:00 Europe/Berlin"

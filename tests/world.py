@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from deploy_logic import ledger as ledgers
-from deploy_logic import orchestrator
-from deploy_logic.activities import ACTIVITIES
+from deploy_logic.activities.workspace import ACTIVITIES
 from deploy_logic.codec import Json, decode, encode
-from deploy_logic.gate import Judgement, Verdict
-from deploy_logic.ledger_operation import Act, Asked, decide
-from deploy_logic.ledger_record import Decision, Ended, Ledger, Start, Tell, Wake
+from deploy_logic.gate.gate import Judgement, Verdict
+from deploy_logic.ledger import ledger as ledgers
+from deploy_logic.ledger.operation import Act, Asked, decide
+from deploy_logic.ledger.record import Decision, Ended, Ledger, Start, Tell, Wake
+from deploy_logic.ledger.turns import Called, Place, Turns, enter, leave
 from deploy_logic.matching import Offer
-from deploy_logic.policy_files import PolicyFiles
+from deploy_logic.policy.files import PolicyFiles
 from deploy_logic.ports import Waitable
 from deploy_logic.rollout import Operation, Phase, Request
-from deploy_logic.turns import Called, Place, Turns, enter, leave
+from deploy_logic.story import orchestrator
 from tests.builders import WORKSPACE
 from tests.fakes import Clock, FakeWorkspace, an_outside
 

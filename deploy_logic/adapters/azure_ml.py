@@ -18,10 +18,10 @@ from azure.core.rest import HttpRequest
 
 from deploy_logic.adapters.arm import API_VERSION, Arm, Body
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.gate import Answer
-from deploy_logic.plan import Deployment, ModelVersion, Plan
+from deploy_logic.gate.gate import Answer
+from deploy_logic.plan.plan import Deployment, ModelVersion, Plan
 from deploy_logic.ports import Capacity, DeploymentState, EndpointState
-from deploy_logic.template import read_machines
+from deploy_logic.template.template import read_machines
 
 RECEIPT = "rollout_id"  # the tag by which a deployment is known to be ours
 _DATA_PLANE = "https://ml.azure.com/.default"

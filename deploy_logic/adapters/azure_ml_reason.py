@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from deploy_logic.template_place import (
+from deploy_logic.template.place import (
     TemplateComplaint,
     Where,
     child,

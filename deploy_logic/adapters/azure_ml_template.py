@@ -29,10 +29,10 @@ from marshmallow.exceptions import ValidationError
 from deploy_logic.adapters.arm import AGAIN, read_retry_after
 from deploy_logic.adapters.azure_ml_reason import clean, complain_of_messages
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.plan import Plan
+from deploy_logic.plan.plan import Plan
 from deploy_logic.settings import PUBLIC_CLOUD, WORKSPACE_ID
-from deploy_logic.template import Kind, check_template, fill_template, read_compute
-from deploy_logic.template_place import TemplateComplaint, Where, complain, read
+from deploy_logic.template.place import TemplateComplaint, Where, complain, read
+from deploy_logic.template.template import Kind, check_template, fill_template, read_compute
 
 _SCHEMAS: Final = {
     ("deployment", "managed"): ManagedOnlineDeploymentSchema,

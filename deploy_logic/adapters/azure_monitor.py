@@ -14,7 +14,7 @@ from azure.core.credentials import TokenCredential
 
 from deploy_logic.adapters.arm import Arm, Body
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.gate_metric import Measured, Reading
+from deploy_logic.gate.metric import Measured, Reading
 
 API_VERSION = "2024-02-01"
 _ENDPOINTS = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"

@@ -14,15 +14,15 @@ from durabletask.client import OrchestrationStatus as Status
 from durabletask.entities import EntityInstanceId
 from durabletask.task import OrchestrationContext, Task, TimerTask, when_any
 
-from deploy_logic import orchestrator
 from deploy_logic.codec import Json, decode, encode
-from deploy_logic.controls import Controls, Turned
-from deploy_logic.ledger import LET_GO
-from deploy_logic.ledger_record import Barred, Ended
+from deploy_logic.ledger.controls import Controls, Turned
+from deploy_logic.ledger.ledger import LET_GO
+from deploy_logic.ledger.record import Barred, Ended
+from deploy_logic.ledger.turns import Turns
 from deploy_logic.matching import Offer, endpoint_key
 from deploy_logic.ports import Waitable
 from deploy_logic.rollout import Phase, Request
-from deploy_logic.turns import Turns
+from deploy_logic.story import orchestrator
 
 LEDGER = "endpoint_ledger"
 CONTROLS = EntityInstanceId("rollout_controls", "all")

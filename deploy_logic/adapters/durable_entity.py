@@ -8,11 +8,11 @@ from durabletask.entities import EntityContext
 
 from deploy_logic.adapters.durable import RELAY, ROLL_OUT, WAKE
 from deploy_logic.codec import Json, decode, encode
-from deploy_logic.controls import Controls, Turned, turn
-from deploy_logic.ledger_operation import decide
-from deploy_logic.ledger_record import Decision, Ledger, Start, Tell, Wake
+from deploy_logic.ledger.controls import Controls, Turned, turn
+from deploy_logic.ledger.operation import decide
+from deploy_logic.ledger.record import Decision, Ledger, Start, Tell, Wake
+from deploy_logic.ledger.turns import Place, Turns, enter, leave
 from deploy_logic.rollout import Operation, Request
-from deploy_logic.turns import Place, Turns, enter, leave
 
 
 def endpoint_ledger(context: EntityContext, payload: Json) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 import certifi
 
 from deploy_logic.codec import Json
-from deploy_logic.gate import Answer, quote
+from deploy_logic.gate.gate import Answer, quote
 
 type Resolve = Callable[[str, int], Sequence[str]]  # host and port to addresses
 

@@ -19,8 +19,8 @@ from urllib.parse import quote
 from azure.core.credentials import AccessToken
 
 from deploy_logic.adapters.azure_ml import AzureMl
-from deploy_logic.gate import Answer
-from deploy_logic.plan import Creation, Plan
+from deploy_logic.gate.gate import Answer
+from deploy_logic.plan.plan import Creation, Plan
 from deploy_logic.ports import Workspace
 from tests.builders import TIMINGS, WORKSPACE
 from tests.fakes import Clock, FakeWorkspace, out_of_order

@@ -10,7 +10,7 @@ import pytest
 
 from deploy_logic.adapters.azure_monitor import AzureMonitor
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.gate_metric import Measured, Reading
+from deploy_logic.gate.metric import Measured, Reading
 from deploy_logic.ports import Monitor
 from tests.contract.rooms import AnyToken, EmulatorRoom, FakeRoom, Room, a_plan, new_endpoint
 from tests.fakes import FakeMonitor

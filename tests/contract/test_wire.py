@@ -12,11 +12,11 @@ from azure.core.credentials import AccessToken
 
 from deploy_logic.adapters.azure_ml import AzureMl
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.gate import Verdict, judge_probe
+from deploy_logic.gate.gate import Verdict, judge_probe
 from deploy_logic.matching import make_offer
-from deploy_logic.plan import ModelVersion, Plan, Sight, Snapshot, make_plan
-from deploy_logic.policy_files import load_policies
-from deploy_logic.step import Probe
+from deploy_logic.plan.plan import ModelVersion, Plan, Sight, Snapshot, make_plan
+from deploy_logic.plan.step import Probe
+from deploy_logic.policy.files import load_policies
 from tests.builders import TIMINGS, an_event
 from tests.contract.rooms import (
     TEMPLATE,

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from deploy_logic.codec import encode
-from deploy_logic.gate import Answer, Judgement, Verdict
-from deploy_logic.ledger_operation import Act
-from deploy_logic.policy import Policy
+from deploy_logic.gate.gate import Answer, Judgement, Verdict
+from deploy_logic.ledger.operation import Act
+from deploy_logic.policy.policy import Policy
 from deploy_logic.rollout import Operation, Phase, Request
 from tests.builders import a_policy, an_offer, policy_files
 from tests.fakes import FakeEndpoint, out_of_order

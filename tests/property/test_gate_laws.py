@@ -11,15 +11,15 @@ from hypothesis import assume, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from deploy_logic.gate import Judgement, Verdict
-from deploy_logic.gate_metric import (
+from deploy_logic.gate.gate import Judgement, Verdict
+from deploy_logic.gate.metric import (
     RATES,
     Measured,
     Reading,
     bound_rate,
     judge_metric,
 )
-from deploy_logic.step import MetricSource, Threshold, Watch
+from deploy_logic.plan.step import MetricSource, Threshold, Watch
 from tests.builders import MONDAY
 
 type Kind = Literal["at_most", "at_least", "worse_than_stable_by_at_most"]

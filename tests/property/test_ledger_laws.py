@@ -14,12 +14,13 @@ from hypothesis import Phase as Stage
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from deploy_logic import ledger as ledgers
-from deploy_logic import ledger_answer, ledger_record
 from deploy_logic.codec import decode, encode
-from deploy_logic.ledger import finish, offer
-from deploy_logic.ledger_operation import Act, Asked, decide
-from deploy_logic.ledger_record import (
+from deploy_logic.ledger import answer as ledger_answer
+from deploy_logic.ledger import ledger as ledgers
+from deploy_logic.ledger import record as ledger_record
+from deploy_logic.ledger.ledger import finish, offer
+from deploy_logic.ledger.operation import Act, Asked, decide
+from deploy_logic.ledger.record import (
     Barred,
     Decision,
     Ended,
@@ -31,8 +32,8 @@ from deploy_logic.ledger_record import (
     Wake,
 )
 from deploy_logic.matching import Offer
+from deploy_logic.policy.window import parse_window
 from deploy_logic.rollout import Phase
-from deploy_logic.window import parse_window
 from tests.builders import WORKSPACE, a_policy, an_offer
 
 STORIES = 500

@@ -13,7 +13,7 @@ from deploy_logic.errors import PatternError
 from deploy_logic.event import ModelRegistered
 from deploy_logic.matching import NoMatch, Offer, PolicyIndex, match_policies
 from deploy_logic.pattern import NamePattern, PatternSet, parse_name_pattern
-from deploy_logic.policy import Policy, Selector
+from deploy_logic.policy.policy import Policy, Selector
 from tests.builders import WORKSPACE, a_policy
 
 LETTERS = "ab-é."

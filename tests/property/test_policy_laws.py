@@ -12,10 +12,10 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deploy_logic.policy import Policy
-from deploy_logic.policy_files import Loaded, read_policies
-from deploy_logic.policy_part import print_share, read_share
-from deploy_logic.policy_yaml import read_text
+from deploy_logic.policy.files import Loaded, read_policies
+from deploy_logic.policy.part import print_share, read_share
+from deploy_logic.policy.policy import Policy
+from deploy_logic.policy.yaml import read_text
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 EVERY_KEY = yaml.safe_load((EXAMPLES / "every-key.yaml").read_text())

@@ -10,18 +10,13 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis.errors import NoSuchExample
 from hypothesis.strategies import SearchStrategy
 
-from deploy_logic import (
-    activities,
-    asking,
-    gate,
-    gate_tally,
-    ledger,
-    orchestrator,
-    settling,
-    waiting,
-)
-from deploy_logic.ledger_record import Decision, Ledger, Start
+from deploy_logic.activities import workspace as activities
+from deploy_logic.gate import gate
+from deploy_logic.gate import tally as gate_tally
+from deploy_logic.ledger import ledger
+from deploy_logic.ledger.record import Decision, Ledger, Start
 from deploy_logic.rollout import Phase as RolloutPhase
+from deploy_logic.story import asking, orchestrator, settling, waiting
 from tests.property.strategies import Tale, interrupted_tales, judge, tales, tell
 
 STORIES = 5_000

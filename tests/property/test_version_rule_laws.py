@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy_logic.errors import VersionRuleError
-from deploy_logic.integer_range import Bound, Comparisons
-from deploy_logic.version_allow import Exactly
-from deploy_logic.version_rule import VersionRule, parse_version_rule, print_version_rule
+from deploy_logic.version.allow import Exactly
+from deploy_logic.version.integer_range import Bound, Comparisons
+from deploy_logic.version.rule import VersionRule, parse_version_rule, print_version_rule
 
 numbers = st.integers(0, 12) | st.integers(0, 10**40)
 bound = st.builds(Bound, sign=st.sampled_from([">=", "<=", "!=", ">", "<", "="]), value=numbers)

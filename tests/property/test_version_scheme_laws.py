@@ -14,17 +14,17 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from deploy_logic import version_rule
 from deploy_logic.errors import VersionRuleError
-from deploy_logic.plan import ModelVersion
-from deploy_logic.version_allow import Anything
-from deploy_logic.version_rule import (
+from deploy_logic.plan.plan import ModelVersion
+from deploy_logic.version import rule as version_rule
+from deploy_logic.version.allow import Anything
+from deploy_logic.version.rule import (
     VersionRule,
     parse_version_rule,
     print_version_rule,
     read_version_rule,
 )
-from deploy_logic.version_scheme import Pick, Reading, Source, Unreadable
+from deploy_logic.version.scheme import Pick, Reading, Source, Unreadable
 
 START = datetime(2026, 11, 23, tzinfo=UTC)
 

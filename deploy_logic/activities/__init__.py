@@ -1,0 +1,1 @@
+"""One function per effect on the outside."""

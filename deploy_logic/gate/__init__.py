@@ -1,0 +1,1 @@
+"""What was measured or answered, held against what was asked for: verdicts with figures."""

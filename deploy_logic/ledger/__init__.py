@@ -1,0 +1,1 @@
+"""One endpoint's memory and its decisions, and what stands over all endpoints."""

@@ -1,0 +1,1 @@
+"""What may be asked for from outside: by events, by people, by the timer."""

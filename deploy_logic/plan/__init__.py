@@ -1,0 +1,1 @@
+"""A match and an endpoint's snapshot become ordered steps."""
