@@ -22,6 +22,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "duration": frozenset(),
     "settings": frozenset(),
     "event": frozenset(),
+    "right": frozenset(),
     "pattern": frozenset({"re2"}),
     "version.scheme": frozenset({"semver"}),
     "version.integer_range": frozenset(),

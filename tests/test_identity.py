@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy_logic.adapters.identity import read_principal
+from deploy_logic.adapters.identity import Principal, read_principal, require
 from deploy_logic.errors import OperationError
+from deploy_logic.right import Right
 
 LONG = "http://schemas.microsoft.com/identity/claims/objectidentifier"
 ANN = "11111111-2222-3333-4444-555555555555"
@@ -121,3 +122,11 @@ def test_everything_else_is_nobody(headers: dict[str, str]) -> None:
 def test_any_header_is_somebody_or_refused(text: str) -> None:
     with pytest.raises(OperationError):  # arbitrary text does not hit a whole principal
         read_principal({"x-ms-client-principal": text}, is_trusted=True)
+
+
+def test_a_right_that_somebody_has_not_is_refused() -> None:
+    reader = Principal(id="ann", name="", claims=(), rights=frozenset({Right.READ}))
+    require(reader, Right.READ)
+    with pytest.raises(OperationError, match="ann has no right to operate") as caught:
+        require(reader, Right.OPERATE)
+    assert caught.value.status == 403

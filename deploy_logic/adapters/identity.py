@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deploy_logic.errors import OperationError
+from deploy_logic.right import EVERY_RIGHT, Right
 
 _LONG = "http://schemas.microsoft.com"
 _OBJECT_ID = (f"{_LONG}/identity/claims/objectidentifier", "oid")
@@ -29,6 +30,7 @@ class Principal:
     # user:, group: and role:, as approvers are written in policies. And name:, which gives no right
     # because names change hands; but a workspace may know by it who registered a version.
     claims: tuple[str, ...]
+    rights: frozenset[Right] = EVERY_RIGHT  # who may sign in is decided at the platform
 
 
 def read_principal(headers: Mapping[str, str], *, is_trusted: bool) -> Principal:
@@ -56,6 +58,12 @@ def read_principal(headers: Mapping[str, str], *, is_trusted: bool) -> Principal
         name=next(iter(names), ""),
         claims=(f"user:{ids[0]}", *groups, *roles, *(f"name:{one}" for one in names)),
     )
+
+
+def require(principal: Principal, right: Right) -> None:
+    """Raise OperationError 403 unless the person has the right."""
+    if right not in principal.rights:
+        raise OperationError(f"{principal.id} has no right to {right}", status=403)
 
 
 def _values(found: Sequence[tuple[object, object]], kinds: Sequence[str]) -> list[str]:
