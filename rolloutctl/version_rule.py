@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help_scheme = f"how versions are read: {', '.join(Scheme)} (default: integer)"
     parser.add_argument("--scheme", default=Scheme.INTEGER.value, help=help_scheme)
     parser.add_argument("--allow", default="latest", metavar="RULE", help="default: latest")
+    help_except = "a version that is not meant; once for each"
+    parser.add_argument("--except", action="append", default=[], metavar="V", help=help_except)
     parser.add_argument("--stable", metavar="VERSION", help="what serves now")
     help_pick = f"{' or '.join(Pick)} counts as the newest (default: highest)"
     parser.add_argument("--pick", default=Pick.HIGHEST.value, help=help_pick)
@@ -46,6 +48,7 @@ def run(given: argparse.Namespace) -> int:
     """Print what the rule makes of the versions; 1 when the rule has an error."""
     written: dict[object, object] = {"scheme": given.scheme, "allow": given.allow}
     written |= {"pick": given.pick, "allow_older": given.allow_older}
+    written |= {"except": getattr(given, "except")}  # a word that Python keeps for itself
     try:
         rule = read_version_rule(written)
     except VersionRuleError as error:

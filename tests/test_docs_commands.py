@@ -1,6 +1,7 @@
 """Every command in the pages is run by a test, or marked as needing Azure and looked through.
 
-A block that begins with three backticks and `sh azure` needs Azure; one with `sh` does not.
+A block that begins with three backticks and `sh azure` needs Azure, or its command line; one with
+`sh` does not. A block without a language is what something prints, and has no commands.
 """
 
 import argparse
@@ -108,6 +109,12 @@ def test_every_block_says_what_it_is() -> None:
         fences = re.findall(r"^```([^\n]*)$", text, re.MULTILINE)
         assert len(fences) % 2 == 0, page
         assert {fence.strip() for fence in fences} <= LANGUAGES, page
+
+
+def test_what_is_printed_is_no_command() -> None:
+    begins = (*(f"{tool} " for tool in TOOLS), "make ", "python", ".venv/bin/")
+    found = [one for _, body in blocks("") for one in commands(body) if one.startswith(begins)]
+    assert [one for one in found if "[--" not in one] == []  # with options in brackets: a synopsis
 
 
 def test_what_is_collected_is_not_empty() -> None:

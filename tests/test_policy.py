@@ -181,6 +181,24 @@ WRONG: Mapping[str, tuple[str | bytes, str, tuple[int, int], str]] = {
         (4, 56),
         "5 (more than the 5 above)",
     ),
+    "no steps in any way": (
+        swapped(ONCE, "{kind: canary}"),
+        "strategy.steps",
+        (4, 11),
+        "(one or more steps",
+    ),
+    "steps in both ways": (
+        swapped(ONCE, "{kind: canary, steps: [{weight: 5}], equal_steps: {rise: 20}}"),
+        "strategy.equal_steps",
+        (4, 61),
+        "(either steps or equal_steps)",
+    ),
+    "equal steps that rise too far": (
+        swapped(ONCE, "{kind: canary, equal_steps: {rise: 51}}"),
+        "strategy.equal_steps.rise",
+        (4, 46),
+        "51 (how much each weight",
+    ),
     "no steps": (
         swapped(ONCE, "{kind: canary, steps: []}"),
         "strategy.steps",

@@ -81,6 +81,16 @@ def test_range_of_flux_is_read_or_refused(written: str, *, is_good: bool) -> Non
             "{scheme: semver, from: tag:release, allow: ^1.2}",
         ),
         (
+            {"scheme": "semver", "allow": "^1.2", "except": ["1.3.4", "1.4.0"]},
+            '{"scheme": "semver", "allow": "^1.2", "except": ["1.3.4", "1.4.0"]}',
+            "{scheme: semver, allow: ^1.2, except: [1.3.4, 1.4.0]}",
+        ),
+        (
+            {"except": [7]},
+            '{"scheme": "integer", "except": ["7"]}',
+            "{scheme: integer, except: [7]}",
+        ),
+        (
             {"scheme": "semver", "from": "version", "allow": "latest", "allow_older": False},
             '{"scheme": "semver"}',
             "{scheme: semver}",
@@ -102,7 +112,7 @@ def test_long_form_has_one_plain_text(written: dict[str, Any], text: str, name: 
 @pytest.mark.parametrize(
     ("written", "key", "position", "expected"),
     [
-        ({"schema": "semver"}, "", 0, "one of scheme, from, allow, pick, allow_older"),
+        ({"schema": "semver"}, "", 0, "one of scheme, from, allow, except, pick, allow_older"),
         ({"scheme": "calver"}, "scheme", 0, "one of integer, semver, alphabetical, registered"),
         ({"scheme": None}, "scheme", 0, "one of integer, semver, alphabetical, registered"),
         ({"from": "label:x"}, "from", 0, "version, tag:NAME or property:NAME"),
@@ -112,6 +122,17 @@ def test_long_form_has_one_plain_text(written: dict[str, Any], text: str, name: 
         ({"pick": "newest"}, "pick", 0, "one of highest, lowest"),
         ({"pick": ["highest"]}, "pick", 0, "one of highest, lowest"),
         ({"allow_older": "yes"}, "allow_older", 0, "true or false"),
+        ({"except": "7"}, "except", 0, "a list such as"),
+        ({"except": [1.1]}, "except", 0, "text in quotes"),
+        ({"except": [True]}, "except", 0, "text in quotes"),
+        ({"except": ["007"]}, "except", 0, "a version that the integer scheme can read: it"),
+        (
+            {"scheme": "semver", "except": ["1.2"]},
+            "except",
+            0,
+            "a version that the semver",
+        ),
+        ({"scheme": "registered", "except": [""]}, "except", 0, "a version that the registered"),
         ({"scheme": "semver", "allow": 1.1}, "allow", 0, "text in quotes"),
         ({"scheme": "semver", "allow": True}, "allow", 0, "text in quotes"),
         ({"allow": ">= 3, then 5"}, "allow", 6, "latest, one version such as 7"),
@@ -315,3 +336,33 @@ def test_of_equal_ones_the_same_one_is_always_picked() -> None:
     assert made.refuses_beside(two, one) == ""
     assert made.best([one, other, two]) == made.best([two, one, other]) == other
     assert made.best([]) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "version", "reason"),
+    [
+        ({"scheme": "semver", "allow": "^1.2", "except": ["1.3.4"]}, "1.3.3", ""),
+        (
+            {"scheme": "semver", "allow": "^1.2", "except": ["1.3.4"]},
+            *("1.3.4", "version 1.3.4 is '1.3.4', which the rule excepts"),
+        ),
+        (
+            {"scheme": "semver", "except": ["v1.3.4"]},
+            *("1.3.4+build.7", "version 1.3.4+build.7 is 'v1.3.4', which the rule excepts"),
+        ),
+        ({"scheme": "semver", "allow": ">=1.3.4-a", "except": ["1.3.4"]}, "1.3.4-rc.1", ""),
+        ({"allow": ">= 3", "except": [7]}, "7", "version 7 is '7', which the rule excepts"),
+        ({"allow": ">= 3", "except": [7]}, "8", ""),
+        (
+            {"scheme": "registered", "except": ["bad one"]},
+            *("bad one", "version 'bad one' is 'bad one', which the rule excepts"),
+        ),
+        (
+            {"scheme": "alphabetical", "allow": "regex:^r-(?P<v>.+)$", "except": ["r-2026"]},
+            *("r-2026", "version 'r-2026' is 'r-2026', which the rule excepts"),
+        ),
+    ],
+    ids=str,
+)
+def test_exceptions_are_refused(written: dict[str, Any], version: str, reason: str) -> None:
+    assert rule(written).refuses(version) == reason

@@ -149,7 +149,7 @@ def _rises(files: PolicyFiles, watches: Sequence[Watch]) -> list[Step]:
         rises += [Mirror(percent=mirror.percent), *_bake(mirror.bake, watches), Mirror(percent=0)]
     match strategy:
         case Canary():
-            for step in strategy.steps:
+            for step in strategy.levels:
                 rises += [Shift(weight=step.weight), *_bake(step.bake, watches)]
         case BlueGreen() | AllAtOnce():
             pass

@@ -42,8 +42,13 @@ class PolicyFiles(Part):
 
     @property
     def hash(self) -> str:
-        """Return a short digest of everything that a rollout by this policy depends on."""
-        text = json.dumps(self.model_dump(mode="json", exclude={"folder"}), sort_keys=True)
+        """Return a short digest of everything that a rollout by this policy depends on.
+
+        What is left at its default is left out, so that a key that is new changes no policy.
+        """
+        text = json.dumps(
+            self.model_dump(mode="json", exclude={"folder"}, exclude_defaults=True), sort_keys=True
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

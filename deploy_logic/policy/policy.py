@@ -71,6 +71,10 @@ Rule = Annotated[
                         "from": {"type": "string", "pattern": "^(version|(tag|property):.+)$"},
                         "allow": {"type": ["string", "integer"]},
                         "pick": {"enum": list(Pick)},
+                        "except": {
+                            "type": "array",
+                            "items": {"type": ["string", "integer"]},
+                        },
                         "allow_older": {"type": "boolean"},
                     },
                     "additionalProperties": False,

@@ -40,15 +40,49 @@ class Step(Part):
     bake: Duration = Field(default=_NOTHING, description="how long to stay, such as 10m")
 
 
+class EqualSteps(Part):
+    """Levels that are the same way apart, and as long, up to the last one below 100."""
+
+    rise: int = Field(
+        ge=1,
+        le=50,
+        strict=True,
+        description="how much each weight is above the one before: a whole percent from 1 to 50",
+    )
+    bake: Duration = Field(default=_NOTHING, description="how long to stay at each, such as 10m")
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Return the levels, one by one."""
+        weights = range(self.rise, 100, self.rise)
+        return tuple(Step(weight=weight, bake=self.bake) for weight in weights)
+
+
 class Canary(Part):
-    """Live traffic in rising steps."""
+    """Live traffic in rising steps: written out, or equal ones."""
 
     kind: Literal["canary"]
     mirror: Mirror | None = Field(default=None, description="{percent: 20, bake: 30m}")
-    steps: tuple[Step, ...] = Field(min_length=1, max_length=99, description=_STEPS)
+    steps: tuple[Step, ...] = Field(default=(), min_length=1, max_length=99, description=_STEPS)
+    equal_steps: EqualSteps | None = Field(
+        default=None, description="in place of steps: {rise: 20, bake: 10m} is 20, 40, 60, 80"
+    )
     final_bake: Duration = Field(
         default=_NOTHING, description="how long to stay at 100 before the old one is let go"
     )
+
+    @property
+    def levels(self) -> tuple[Step, ...]:
+        """Return the steps, whichever way they are written."""
+        return self.steps if self.equal_steps is None else self.equal_steps.steps
+
+    @model_validator(mode="after")
+    def _has_steps_in_one_way(self) -> "Canary":
+        if self.equal_steps is None and not self.steps:
+            raise complain(Wrong(path=("steps",), expected=_STEPS))
+        if self.equal_steps is not None and self.steps:
+            raise complain(Wrong(path=("equal_steps",), expected="either steps or equal_steps"))
+        return self
 
     @model_validator(mode="after")
     def _weights_rise(self) -> "Canary":
@@ -98,6 +132,8 @@ def list_bakes(
         found.append((("mirror", "bake"), mirror.bake))
     if isinstance(strategy, Canary):
         found += [(("steps", n, "bake"), step.bake) for n, step in enumerate(strategy.steps)]
+        if strategy.equal_steps is not None:
+            found += [(("equal_steps", "bake"), step.bake) for step in strategy.equal_steps.steps]
     if not isinstance(strategy, AllAtOnce):
         found.append((("final_bake",), strategy.final_bake))
     return found
@@ -121,6 +157,6 @@ def refuse_short_bakes(
             given=print_duration(length),
             expected=f"{print_duration(shortest)} or longer: {why}",
         )
-        for path, length in list_bakes(strategy)
+        for path, length in dict(list_bakes(strategy)).items()  # equal ones are written once
         if length < shortest and not (path == ("final_bake",) and length == _NOTHING)
     ]

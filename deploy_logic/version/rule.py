@@ -7,7 +7,7 @@ time, so that only the second answer is final.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
@@ -41,7 +41,7 @@ from deploy_logic.version.scheme import (
 )
 from deploy_logic.version.semver_range import SemverRange
 
-KEYS = ("scheme", "from", "allow", "pick", "allow_older")
+KEYS = ("scheme", "from", "allow", "except", "pick", "allow_older")
 _GROUP = "v"  # of an expression: the part of a text that orders
 _VERSION = Source()
 _LATEST = Anything()
@@ -55,6 +55,7 @@ class VersionRule:
     scheme: Scheme = Scheme.INTEGER
     source: Source = _VERSION
     allow: Allow = _LATEST
+    exceptions: tuple[str, ...] = ()  # as written, each read by the scheme
     pick: Pick = Pick.HIGHEST  # which of two is the newer one
     allow_older: bool = False
 
@@ -152,6 +153,16 @@ class VersionRule:
             return Unreadable(reason=f"{subject} {key.reason}")
         return Reading(subject=subject, version=version, text=text, key=key)
 
+    def read_exception(self, text: str) -> int | Version | str | Unreadable:
+        """Return what an exception stands for; of an expression, the text as it is written."""
+        match self.scheme:
+            case Scheme.INTEGER:
+                return read_integer(text)
+            case Scheme.SEMVER:
+                return read_semver(text)
+            case _:
+                return read_text(text)
+
     def _key(self, text: str) -> int | Version | str | Unreadable:
         """Return what orders the text; of an expression with a group, what the group holds."""
         match self.scheme:
@@ -173,6 +184,9 @@ class VersionRule:
 
     def _refuse(self, found: Reading) -> str:
         """Return why what was read is not allowed, whatever serves."""
+        for written in self.exceptions:
+            if found.text == written or found.key == self.read_exception(written):
+                return f"{found.subject} is {written!r}, which the rule excepts"
         reason = ""
         match self.allow:
             case Anything():
@@ -247,14 +261,16 @@ def print_version_rule(rule: VersionRule) -> str:
     return json.dumps(keys)
 
 
-def _to_long(rule: VersionRule) -> dict[str, str | bool]:
+def _to_long(rule: VersionRule) -> dict[str, str | bool | list[str]]:
     """Return the keys of the long form, without those that say what goes without saying."""
-    keys: dict[str, str | bool] = {"scheme": rule.scheme.value}
+    keys: dict[str, str | bool | list[str]] = {"scheme": rule.scheme.value}
     if rule.source != Source():
         keys["from"] = str(rule.source)
     allow = print_allow(rule.allow)
     if allow != LATEST:
         keys["allow"] = allow
+    if rule.exceptions:
+        keys["except"] = list(rule.exceptions)
     if rule.pick is not Pick.HIGHEST:
         keys["pick"] = rule.pick.value
     if rule.allow_older:
@@ -278,7 +294,25 @@ def _read_long(written: Mapping[object, object]) -> VersionRule:
         pick=_choose(Pick, "pick", written.get("pick", Pick.HIGHEST)),
         allow_older=older,
     )
+    rule = replace(rule, exceptions=_read_exceptions(rule, written.get("except", [])))
     return replace(rule, text=print_version_rule(rule))
+
+
+def _read_exceptions(rule: VersionRule, written: object) -> tuple[str, ...]:
+    """Return the versions that are excepted; each must be one that the scheme can read."""
+    if not isinstance(written, Sequence) or isinstance(written, str):
+        raise VersionRuleError(str(written), 0, "a list such as ['1.3.4']", key="except")
+    found = []
+    for one in written:
+        text = str(one) if isinstance(one, int) and not isinstance(one, bool) else one
+        if not isinstance(text, str):  # YAML reads 1.10 as the number 1.1
+            raise VersionRuleError(str(one), 0, "text in quotes, such as '1.10'", key="except")
+        read = rule.read_exception(text)
+        if isinstance(read, Unreadable):
+            expected = f"a version that the {rule.scheme} scheme can read: it {read.reason}"
+            raise VersionRuleError(text, 0, expected, key="except")
+        found.append(text)
+    return tuple(found)
 
 
 def _choose[E: StrEnum](kind: type[E], key: str, value: object) -> E:
@@ -301,8 +335,10 @@ def _read_source(written: object) -> Source:
     return Source(origin=Origin(origin), name=name)
 
 
-def _plain(value: str | bool) -> str:  # noqa: FBT001 - a value of JSON
+def _plain(value: str | bool | list[str]) -> str:  # noqa: FBT001 - a value of JSON
     """Return the value as YAML writes it in a mapping."""
+    if isinstance(value, list):
+        return f"[{', '.join(_plain(one) for one in value)}]"
     text = str(value)
     if isinstance(value, bool):
         return text.lower()

@@ -4,7 +4,7 @@ Each law has a seeded bug that it must catch.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -76,6 +76,14 @@ ALLOWS = {
 }
 
 
+EXCEPTIONS: Mapping[str, Callable[[int], str]] = {
+    "integer": str,
+    "semver": "1.{}.0".format,
+    "alphabetical": "2026-{}".format,
+    "registered": "2026-{}".format,
+}
+
+
 @st.composite
 def rules(draw: st.DrawFn) -> VersionRule:
     scheme = draw(st.sampled_from(sorted(ALLOWS)))
@@ -85,6 +93,7 @@ def rules(draw: st.DrawFn) -> VersionRule:
         "from": draw(st.sampled_from(["version", "version", "tag:release", "property:build"])),
         "pick": draw(st.sampled_from(["highest", "lowest"])),
         "allow_older": draw(st.booleans()),
+        "except": draw(st.lists(st.integers(0, 9).map(EXCEPTIONS[scheme]), max_size=2)),
     }
     return read_version_rule(written)
 
