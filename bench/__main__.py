@@ -5,7 +5,7 @@ import os
 import platform
 import time
 
-from bench import app, arm, emulator, intake, matching
+from bench import app, arm, crowd, emulator, intake, matching, rollout
 
 _BENCHES = {
     "matching": matching.run,
@@ -13,6 +13,8 @@ _BENCHES = {
     "app": app.run,
     "arm": arm.run,
     "emulator": emulator.run,
+    "rollout": rollout.run,
+    "crowd": crowd.run,
 }
 
 

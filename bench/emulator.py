@@ -44,7 +44,7 @@ def _start(folder: Path) -> "subprocess.Popen[str]":
 
 
 def _measure(ready: dict[str, Any], pid: int) -> list[Figure]:
-    with closing(_Client(ready)) as client:
+    with closing(Client(ready)) as client:
         empty = _memory(pid)
         _fill(client)
         full = _memory(pid)
@@ -62,7 +62,7 @@ def _measure(ready: dict[str, Any], pid: int) -> list[Figure]:
         return [*figures, *_reads(client, floor)]
 
 
-def _reads(client: "_Client", floor: float) -> list[Figure]:
+def _reads(client: "Client", floor: float) -> list[Figure]:
     """Measure reads of one thing, each and together, and apart from them what lists many."""
     endpoint = f"{client.base}/onlineEndpoints/e-{_ENDPOINTS // 2}"
     singles = {
@@ -95,7 +95,7 @@ def _read_figure(name: str, seconds: float, floor: float) -> Figure:
     )
 
 
-class _Client:
+class Client:
     """One connection that is kept open."""
 
     def __init__(self, ready: dict[str, Any]) -> None:
@@ -106,6 +106,7 @@ class _Client:
         self._connection = http.client.HTTPSConnection(host, int(port), context=context)
 
     def send(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON is Any
+        """Return the JSON of the answer; AssertionError when it is refused."""
         raw = None if body is None else json.dumps(body)
         self._connection.request(
             method, path, raw, {"Authorization": "Bearer any", "x-ms-blob-type": "BlockBlob"}
@@ -116,14 +117,16 @@ class _Client:
         return json.loads(text) if text else None
 
     def put(self, path: str, properties: dict[str, Any]) -> None:
+        """Make or change something of the workspace."""
         body = {"location": "x", "tags": {}, "properties": properties}
         self.send("PUT", f"{self.base}/{path}?{_VERSION}", body)
 
     def close(self) -> None:
+        """End the connection."""
         self._connection.close()
 
 
-def _fill(client: _Client) -> None:
+def _fill(client: Client) -> None:
     """Make the endpoints, from a few connections at once, and wait until everything is up."""
     client.send("PUT", "/acct/azureml/m/MLmodel", {})
     uri = "azureml://datastores/workspaceblobstore/paths/m"
@@ -134,17 +137,17 @@ def _fill(client: _Client) -> None:
 
 def _deploy(ready: dict[str, Any], number: int) -> None:
     name = f"e-{number}"
-    with closing(_Client(ready)) as client:
+    with closing(Client(ready)) as client:
         client.put(f"onlineEndpoints/{name}", {"authMode": "Key"})
         for deployment in _DEPLOYMENTS:
-            _wait(client, name)
+            wait_for_endpoint(client, name)
             model = f"{client.base}/models/m/versions/1"
             own = {"endpointComputeType": "Managed", "model": model, "instanceType": "x"}
             client.put(f"onlineEndpoints/{name}/deployments/{deployment}", own)
-        _wait(client, name)
+        wait_for_endpoint(client, name)
 
 
-def _wait(client: _Client, name: str) -> None:
+def wait_for_endpoint(client: Client, name: str) -> None:
     """Wait until nothing is under way for one endpoint."""
     while True:
         running = client.send("GET", "/admin/state")["running_operations"]
@@ -153,12 +156,12 @@ def _wait(client: _Client, name: str) -> None:
         time.sleep(0.005)
 
 
-def _settle(client: _Client) -> None:
+def _settle(client: Client) -> None:
     for _ in range(50):
         client.send("GET", "/metadata/endpoints")
 
 
-def _times(client: _Client, path: str) -> list[float]:
+def _times(client: Client, path: str) -> list[float]:
     """Return how long each of many reads took."""
     taken = []
     for _ in range(_READS):

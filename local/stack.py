@@ -47,6 +47,7 @@ class Stack:
         store = str(self.data / "engine.db")
         self.engine = Program("engine", ("local.engine", "--store", store), log=logs / "engine.log")
         emulator = ("local.azure_ml", "--data", str(self.data / "azure_ml"))
+        self.emulator_options: tuple[str, ...] = ()  # more of the emulator's own
         self.azure_ml = Program("azure_ml", emulator, log=logs / "azure_ml.log")
         self._app = app.absolute()
         host = ("local.functions_host", str(self._app), "--trust-principal-header")
@@ -59,7 +60,7 @@ class Stack:
         self.start_engine()
         self.start_azure_ml()
         self.start_host()
-        self._subscribe()
+        self.subscribe()
 
     def start_engine(self) -> None:
         """Start the engine, on the port it had before."""
@@ -68,7 +69,7 @@ class Stack:
 
     def start_azure_ml(self) -> None:
         """Start the emulator, which remembers its own port."""
-        self.azure_ml.start(None, "--pace", self._pace)
+        self.azure_ml.start(None, "--pace", self._pace, *self.emulator_options)
 
     def start_host(self) -> None:
         """Start the function app in its host, on the port it had before."""
@@ -174,7 +175,8 @@ class Stack:
         except urllib.error.HTTPError as refusal:
             return json.loads(refusal.read() or b"null")
 
-    def _subscribe(self) -> None:
+    def subscribe(self) -> None:
+        """Subscribe the app to the workspace's events."""
         here = self.azure_ml.ready
         url = self.host.ready["url"]
         webhook = f"{url}/runtime/webhooks/EventGrid?functionName=on_model_registered"

@@ -116,7 +116,11 @@ def _settings(given: argparse.Namespace, data: Path) -> Settings:
         dialect=given.event_dialect,
         event_scale=given.event_scale,
         raises_deployed=given.raise_model_deployed,
-        quotas=Quotas(endpoints=given.endpoint_quota, deployments=given.deployment_quota),
+        quotas=Quotas(
+            endpoints=given.endpoint_quota,
+            deployments=given.deployment_quota,
+            cores=given.core_quota,
+        ),
     )
 
 
@@ -194,6 +198,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--endpoint-quota", type=int, default=default.quotas.endpoints)
     parser.add_argument("--deployment-quota", type=int, default=default.quotas.deployments)
+    parser.add_argument("--core-quota", type=int, default=default.quotas.cores)
     parser.add_argument("--stop-with-stdin", action="store_true", help="end with the parent")
     return parser
 

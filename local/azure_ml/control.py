@@ -19,6 +19,7 @@ class Quotas:
 
     endpoints: int = 100
     deployments: int = 500
+    cores: int = 200  # of each family of machines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ from local.azure_ml.web import Call, Router, answer, page
 from local.azure_ml.workspace import PROVIDER, TYPE
 
 _LOCATION = f"/subscriptions/{{subscription}}/providers/{PROVIDER}/locations/{{location}}"
-_CORES = 200  # per family
 # Name, family, cores, memory in GB, GPUs.
 _SIZES = (
     ("Standard_DS2_v2", "standardDSv2Family", 2, 7, 0),
@@ -51,7 +50,10 @@ class Region:
         entries = [
             self._usage("onlineEndpoints", endpoints, self._quotas.endpoints),
             self._usage("onlineDeployments", deployments, self._quotas.deployments),
-            *(self._usage(family, used.get(family, 0), _CORES) for family in _families()),
+            *(
+                self._usage(family, used.get(family, 0), self._quotas.cores)
+                for family in _families()
+            ),
         ]
         return page(call, self._workspace.base_url, entries, dict)
 
@@ -62,7 +64,7 @@ class Region:
                 "name": {"value": family, "localizedValue": family},
                 "type": f"{TYPE}/quotas",
                 "unit": "Count",
-                "limit": _CORES,
+                "limit": self._quotas.cores,
             }
             for family in _families()
         ]

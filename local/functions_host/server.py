@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 from aiohttp import web
 
@@ -80,6 +81,9 @@ class Server:
             )
         if request.method == "GET" and path == _FUNCTIONS:
             return web.json_response([_describe(function) for function in self._worker])
+        if request.method == "GET" and path == "/admin/executions":
+            spent = {name: asdict(one) for name, one in self._worker.spent.items()}
+            return web.json_response(spent)
         name = path.removeprefix(f"{_FUNCTIONS}/")
         if request.method == "POST" and name != path:
             return await self._fire(request, name, timers)

@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -87,6 +88,14 @@ class Function:
         return self.kind in DURABLE or bool(self.clients)
 
 
+@dataclass(slots=True, kw_only=True)
+class Spent:
+    """What the executions of one function came to, as a plan that bills them would count."""
+
+    executions: int = 0
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What a function gave back: its return value and its named outputs."""
@@ -102,6 +111,7 @@ class Worker:
         self._app = app
         self._functions: dict[tuple[Trigger, str], Function] = {}
         self.client_binding = ""
+        self.spent: dict[str, Spent] = {}  # by function
 
     async def load(self) -> None:
         """Import and index the app; raises AppError with the library's message."""
@@ -154,12 +164,16 @@ class Worker:
         )
         # The library sets it for synchronous functions only; logs of async ones need it too.
         token = library.invocation_id_cv.set(invocation_id)
+        begin = time.monotonic()
         try:
             response = await library.invocation_request(
                 SimpleNamespace(request=SimpleNamespace(invocation_request=invocation))
             )
         finally:
             library.invocation_id_cv.reset(token)
+            spent = self.spent.setdefault(function.name, Spent())
+            spent.executions += 1
+            spent.seconds += time.monotonic() - begin
         if response.result.status == protos.StatusResult.Failure:
             failure = response.result.exception
             logger.error("function %s failed: %s", function.name, failure.stack_trace)

@@ -205,6 +205,16 @@ def test_status_and_functions_are_told(host: LocalHost) -> None:
     assert {function["name"] for function in functions} == set(host.ready["functions"])
 
 
+def test_executions_are_counted_with_their_time(host: LocalHost) -> None:
+    before = host.http("GET", "/admin/executions").json()
+    host.http("GET", "/v1/invocation")
+    after = host.http("GET", "/admin/executions").json()
+    (name,) = [name for name in after if after[name] != before.get(name)]
+    was = before.get(name, {"executions": 0, "seconds": 0})
+    assert after[name]["executions"] == was["executions"] + 1
+    assert after[name]["seconds"] > was["seconds"]
+
+
 def principal(answer: Answer) -> object:
     return answer.json()["headers"].get("x-ms-client-principal-id")
 
