@@ -15,9 +15,9 @@ from deploy_logic.adapters.arm import API_VERSION
 from local.stack import Stack
 from tests.e2e.scene import Scene, write_policies
 
-_CALLS, _WRITES = 25, 8  # the aims
+CALLS, WRITES = 25, 8  # the aims
 _MODEL = "measured"
-_CANARY = (
+CANARY = (
     "{kind: canary, steps: [{weight: 10, bake: 1s}, {weight: 25, bake: 1s}, "
     "{weight: 50, bake: 1s}], final_bake: 1s}"
 )
@@ -30,27 +30,37 @@ def run() -> list[Figure]:
     """Return the figures of one rollout's calls."""
     with tempfile.TemporaryDirectory(prefix="bench-arm-") as name:
         folder = Path(name)
-        policies = write_policies(folder / "policies", {_MODEL: (_CANARY, "")})
+        policies = write_policies(folder / "policies", {_MODEL: (CANARY, "")})
         settings = {"ROLLOUT_SWEEP_SCHEDULE": _NEVER}
         data = folder / "data"
         stack = Stack(policies=policies, data=data, pace="instant", settings=settings)
         try:
             stack.start()
-            return _count(_play(Scene(stack, folder)))
+            return _count(play(Scene(stack, folder), _MODEL))
         finally:
             stack.stop()
 
 
-def _play(scene: Scene) -> list[dict[str, Any]]:
+def play(scene: Scene, model: str) -> list[dict[str, Any]]:
     """Let a second version become the stable; return what was asked meanwhile."""
-    _end_well(scene.register_and_end(_MODEL))
+    _end_well(scene.register_and_end(model))
     scene.admin("POST", "events", {"hold": True})
-    version = scene.register(_MODEL)
+    version = scene.register(model)
     scene.admin("DELETE", "requests")
     scene.admin("POST", "events", {"release": True})
-    _end_well(scene.ended(_MODEL, version))
+    _end_well(scene.ended(model, version))
     asked: list[dict[str, Any]] = scene.admin("GET", "requests?area=arm&last=2000")["last"]
     return asked
+
+
+def list_calls(asked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what counts: everything but polling."""
+    return [one for one in asked if one["method"] != "GET" or one["state"] in _SETTLED]
+
+
+def list_writes(calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those that write."""
+    return [one for one in calls if one["method"] in _WRITING]
 
 
 def _end_well(rollout: dict[str, Any]) -> None:
@@ -58,19 +68,22 @@ def _end_well(rollout: dict[str, Any]) -> None:
         raise RuntimeError(f"the rollout ended as {rollout['phase']}: {rollout['reason']}")
 
 
-def _is_polling(asked: dict[str, Any]) -> bool:
-    return asked["method"] == "GET" and asked["state"] not in _SETTLED
+def _is_ours(asked: dict[str, Any]) -> bool:
+    return API_VERSION in asked["query"].split("&")[0].split("=")
 
 
 def _count(asked: Sequence[dict[str, Any]]) -> list[Figure]:
-    calls = [one for one in asked if not _is_polling(one)]
-    writes = [one for one in calls if one["method"] in _WRITING]
-    of_the_sdk = [one for one in calls if API_VERSION not in one["query"].split("&")[0].split("=")]
-    named = Counter(f"{one['method']} {one['template']}" for one in calls)
-    for name, count in sorted(named.items()):
-        print(f"  {count:>4} {name}")
-    print(f"  {len(of_the_sdk):>4} of these by azure-ai-ml, {len(asked) - len(calls)} polls beside")
-    figures = (("ARM calls beyond polling", calls, _CALLS), ("of which write", writes, _WRITES))
+    calls = list_calls(asked)
+    named = Counter((f"{one['method']} {one['template']}", _is_ours(one)) for one in calls)
+    print("  ours   azure-ai-ml")
+    for name in sorted({name for name, _ in named}):
+        print(f"  {named[name, True] or '-':>4} {named[name, False] or '-':>4}  {name}")
+    ours = sum(1 for one in calls if _is_ours(one))
+    print(f"  {ours:>4} {len(calls) - ours:>4}  in all; {len(asked) - len(calls)} polls beside")
+    figures = (
+        ("ARM calls beyond polling", calls, CALLS),
+        ("of which write", list_writes(calls), WRITES),
+    )
     return [
         Figure(
             name=name,

@@ -24,6 +24,7 @@ class EndpointState:
     provisioning_state: str  # Creating, Updating, Succeeded, Failed, Deleting, Canceled
     traffic: Mapping[str, int] = field(default_factory=dict)
     mirror: Mapping[str, int] = field(default_factory=dict)  # percent of copies, by deployment
+    region: str = ""
     whole: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # as it came
 
 

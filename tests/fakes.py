@@ -114,7 +114,10 @@ class FakeWorkspace:
             return None
         state = "Updating" if found.busy_until > self.clock.now else found.state
         return EndpointState(
-            provisioning_state=state, traffic=dict(found.weights), mirror=dict(found.mirror)
+            provisioning_state=state,
+            traffic=dict(found.weights),
+            mirror=dict(found.mirror),
+            region="westeurope",
         )
 
     def list_deployments(self, endpoint: str) -> tuple[Deployment, ...]:

@@ -206,7 +206,12 @@ def test_look_sees_that_there_is_nothing(stage: Stage) -> None:
     stage.workspace.models.clear()
     seen = stage.call("look", encode(an_offer(POLICY)))
     assert seen["sight"]["model"] is None
-    assert seen["sight"]["snapshot"] == {"exists": False, "weights": {}, "deployments": []}
+    assert seen["sight"]["snapshot"] == {
+        "exists": False,
+        "region": "",
+        "weights": {},
+        "deployments": [],
+    }
 
 
 def test_look_asks_nobody_for_a_policy_that_is_gone(stage: Stage) -> None:
@@ -469,10 +474,26 @@ def test_nothing_is_retired_when(
 def test_old_stable_is_retired_whoever_made_it(stage: Stage) -> None:
     stage.endpoint.weights = {CANDIDATE: 100}
     payload = {**BRIEF, "deployment": "blue", "must_be_ours": False}
-    assert stage.call("retire", payload)["state"] == "working"
+    answer = stage.call("retire", payload)
+    assert answer["state"] == "working"
     stage.wait()
-    assert stage.call("retire", payload) == {"state": "done"}
+    assert stage.call("retire", {**payload, **answer["carry"]}) == {"state": "done"}
     assert "blue" not in stage.endpoint.deployments
+
+
+def test_deletion_that_did_not_happen_is_asked_for_again(stage: Stage) -> None:
+    stage.endpoint.weights = {CANDIDATE: 100}
+    payload = {**BRIEF, "deployment": "blue", "must_be_ours": False, "is_asked": True}
+    assert stage.call("retire", payload)["state"] == "working"
+    assert stage.writes() == ["delete_deployment"]
+
+
+def test_old_stable_that_has_weight_again_is_not_retired(stage: Stage) -> None:
+    payload = {**BRIEF, "deployment": "blue", "must_be_ours": False}
+    for carried in ({}, {"is_asked": True}):
+        answer = stage.call("retire", {**payload, **carried})
+        assert answer == {"state": "broke", "reason": "retiring 'blue': it has weight 100"}
+    assert stage.writes() == []
 
 
 def fail_at(stage: Stage, wanted: str) -> None:

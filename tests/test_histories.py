@@ -142,7 +142,7 @@ def worker_lost() -> Run:
     left = iter(range(2))
 
     def fault(called: str, _when: str) -> None:
-        if called in {"get_model_version", "set_traffic"} and next(left, None) is not None:
+        if called in {"list_model_versions", "set_traffic"} and next(left, None) is not None:
             raise RuntimeError("worker lost")
 
     tale.workspace.fault = fault

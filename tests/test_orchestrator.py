@@ -424,7 +424,7 @@ def test_activity_that_the_engine_gives_up_on_is_asked_again() -> None:
     left = iter(range(2))
 
     def fault(called: str, _when: str) -> None:
-        if called == "get_model_version" and next(left, None) is not None:
+        if called == "list_model_versions" and next(left, None) is not None:
             raise RuntimeError("worker lost")
 
     tale.workspace.fault = fault
@@ -449,7 +449,7 @@ def test_endless_retry_after_is_bounded() -> None:
     left = iter(range(1))
 
     def fault(called: str, _when: str) -> None:
-        if called == "get_model_version" and next(left, None) is not None:
+        if called == "list_model_versions" and next(left, None) is not None:
             raise TransientError("429", retry_after=timedelta(days=1))
 
     tale.workspace.fault = fault

@@ -1,7 +1,7 @@
 """Step 5 of 5: what every activity is: it answers with all that it knows, failures too.
 
 States: done; working (under way, look again); busy (ask again); failed (the candidate is bad);
-broke (a person is needed).
+broke (a person is needed). What an answer carries is in the payload when it is called again.
 """
 
 import functools

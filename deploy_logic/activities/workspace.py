@@ -54,11 +54,12 @@ def look(outside: Outside, payload: Json) -> Json:
     deployments = workspace.list_deployments(offer.endpoint) if endpoint is not None else ()
     snapshot = Snapshot(
         exists=endpoint is not None,
+        region=endpoint.region if endpoint is not None else "",
         weights=endpoint.traffic if endpoint is not None else {},
         deployments=deployments,
     )
-    model = workspace.get_model_version(offer.model, offer.version)
     registered = workspace.list_model_versions(offer.model, newest=_NEWEST)
+    model = _find_version(workspace, offer.model, offer.version, registered)
     sight = Sight(
         model=model,
         registered=registered,
@@ -206,12 +207,14 @@ def retire(outside: Outside, payload: Json) -> Json:
     """Delete a deployment; never one that has weight, which is read again just before."""
     workspace = outside.open_workspace(payload["workspace"])
     endpoint_name, name = payload["endpoint"], payload["deployment"]
-    found = workspace.get_deployment(endpoint_name, name)
-    if found is None:
-        return {"state": "done"}
-    refusal = _refuse_retirement(found, payload)
-    if refusal is not None:
-        return refusal
+    # One that is whoever's need not be known before; whether it is gone is read afterwards.
+    if payload["must_be_ours"] or payload.get("is_asked"):
+        found = workspace.get_deployment(endpoint_name, name)
+        if found is None:
+            return {"state": "done"}
+        refusal = _refuse_retirement(found, payload)
+        if refusal is not None:
+            return refusal
     endpoint = workspace.get_endpoint(endpoint_name)
     if endpoint is None:
         return {"state": "done"}
@@ -221,7 +224,8 @@ def retire(outside: Outside, payload: Json) -> Json:
         reason = f"retiring {name!r}: it has weight {_weight(endpoint, name)}"
         return {"state": "broke", "reason": reason}
     workspace.delete_deployment(endpoint_name, name)
-    return {"state": "working", "reason": f"{name!r} is being deleted"}
+    reason = f"{name!r} is being deleted"
+    return {"state": "working", "reason": reason, "carry": {"is_asked": True}}
 
 
 ACTIVITIES: Mapping[str, Activity] = {
@@ -263,10 +267,15 @@ def _read_served(
 ) -> ModelVersion | None:
     """Return the model's version that the stable serves: rules read its tags and times too."""
     version = find_served(snapshot, model) if model is not None else ""
-    if not version:
-        return None
+    return _find_version(workspace, offer.model, version, registered) if version else None
+
+
+def _find_version(
+    workspace: Workspace, model: str, version: str, registered: Sequence[ModelVersion]
+) -> ModelVersion | None:
+    """Return a version from those just listed; an archived or an old one is asked for by itself."""
     known = next((one for one in registered if one.version == version), None)
-    return known or workspace.get_model_version(offer.model, version)
+    return known or workspace.get_model_version(model, version)
 
 
 def _tell_created(workspace: Workspace, endpoint: str, name: str, found: DeploymentState) -> Json:

@@ -49,6 +49,7 @@ class AzureMl:
         )
         self._scoring: PipelineClient[Any, Any] = PipelineClient("", policies=[])
         self._access: dict[str, tuple[float, str, str]] = {}  # endpoint: until, uri, authorization
+        self._sizes: dict[str, dict[str, Body]] = {}  # machines by region and by name
 
     def get_model_version(self, model: str, version: str) -> ModelVersion | None:
         """Return the registered version, or None when there is none."""
@@ -81,6 +82,7 @@ class AzureMl:
             provisioning_state=properties.get("provisioningState", ""),
             traffic=properties.get("traffic") or {},
             mirror=properties.get("mirrorTraffic") or {},
+            region=str(found.get("location") or ""),
             whole=found,
         )
 
@@ -113,16 +115,17 @@ class AzureMl:
     def find_capacity(self, plan: Plan) -> Capacity | None:
         """Return what the candidate needs and what is free; None when that does not apply."""
         machines = read_machines(plan.creation.template)
-        found = self._arm.get(_endpoint(plan.endpoint)) or self._arm.get("")
-        if machines is None or found is None:
+        if machines is None:
             return None
         kind, count = machines
-        region = quote(str(found.get("location", "")))
-        sizes = {one["name"].lower(): one for one in self._read_region(region, "vmSizes")}
-        size = sizes.get(kind.lower())
+        # an endpoint that is still to be created will be where its workspace is
+        region = plan.region or str((self._arm.get("") or {}).get("location", ""))
+        size = self._find_size(region, kind.lower())
+        if size is None:
+            return None
         usages = {one["name"]["value"]: one for one in self._read_region(region, "usages")}
-        usage = usages.get(size["family"]) if size else None
-        if size is None or usage is None:
+        usage = usages.get(size["family"])
+        if usage is None:
             return None
         return Capacity(
             family=size["family"],
@@ -130,11 +133,18 @@ class AzureMl:
             free=usage["limit"] - usage["currentValue"],
         )
 
+    def _find_size(self, region: str, kind: str) -> Body | None:
+        """Return what Azure says of machines of this kind; asked again only for one unheard of."""
+        if kind not in self._sizes.get(region, {}):
+            found = self._read_region(region, "vmSizes")
+            self._sizes[region] = {one["name"].lower(): one for one in found}
+        return self._sizes[region].get(kind)
+
     def _read_region(self, region: str, what: str) -> list[Body]:
         subscription = "/".join(self._workspace.split("/")[:3])
         provider = "providers/Microsoft.MachineLearningServices"
         base = self._cloud["resource_manager"].rstrip("/")
-        url = f"{base}{subscription}/{provider}/locations/{region}/{what}"
+        url = f"{base}{subscription}/{provider}/locations/{quote(region)}/{what}"
         found = self._arm.get_url(f"{url}?api-version={API_VERSION}") or {}
         return list(found.get("value", ()))
 

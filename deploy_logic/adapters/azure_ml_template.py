@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 from azure.ai.ml import MLClient, load_online_deployment, load_online_endpoint
@@ -121,6 +122,7 @@ def create_deployment(
         client = _client(cloud, credential, plan.workspace)
         operations = client.online_deployments
         _do_not_poll(operations._online_deployment)  # noqa: SLF001 - see _do_not_poll
+        _do_not_ask(client, plan)
         operations.begin_create_or_update(deployment)
 
     _translate(what, create)
@@ -230,17 +232,46 @@ def _do_not_poll(generated: Any) -> None:  # noqa: ANN401 - a private client of 
     generated.begin_create_or_update = send_once
 
 
+def _do_not_ask(client: Any, plan: Plan) -> None:  # noqa: ANN401 - private parts of the SDK
+    """Have the SDK leave out what is known, or what the PUT itself would say.
+
+    It asks whether the endpoint exists, where the workspace is, and, of code that it has just found
+    by its hash, once more for the id. The SDK is pinned, and a contract test counts the requests.
+    """
+    operations, code = client.online_deployments, client._code  # noqa: SLF001 - nothing public
+    operations._online_endpoint_operations = SimpleNamespace(  # noqa: SLF001 - as above
+        get=lambda **_arguments: None
+    )
+    if plan.region:
+        operations._get_workspace_location = lambda: plan.region  # noqa: SLF001 - as above
+    code.get = lambda name, version: SimpleNamespace(
+        id=f"{plan.workspace}/codes/{name}/versions/{version}"
+    )
+
+
 def _translate(what: str, create: Callable[[], None]) -> None:
     try:
         create()
-    except HttpResponseError as error:
-        raise _refusal(what, error) from error
-    except DeserializationError as error:  # a ValueError, but of Azure's answer
-        raise TransientError(f"{what}: {clean(str(error))}") from error
-    except (MlException, ValidationError, ValueError, OSError) as error:
-        raise WorkspaceError(f"{what}: {clean(str(error))}", code="BadTemplate") from error
-    except AzureError as error:  # no connection, no token
-        raise TransientError(f"{what}: {clean(error.message)}") from error
+    except (AzureError, ValidationError, ValueError, OSError) as error:
+        raise _explain(what, _unwrap(error)) from error
+
+
+def _unwrap(error: Exception) -> Exception:
+    """Return what the SDK has wrapped into an exception of its own, as a lost connection."""
+    cause = error.__cause__
+    if isinstance(error, MlException) and isinstance(cause, (AzureError, ValueError)):
+        return cause
+    return error
+
+
+def _explain(what: str, error: Exception) -> WorkspaceError:
+    if isinstance(error, HttpResponseError):
+        return _refusal(what, error)
+    if isinstance(error, AzureError) and not isinstance(error, MlException):
+        return TransientError(f"{what}: {clean(error.message)}")  # no connection, no token
+    if isinstance(error, DeserializationError):  # a ValueError, but of Azure's answer
+        return TransientError(f"{what}: {clean(str(error))}")
+    return WorkspaceError(f"{what}: {clean(str(error))}", code="BadTemplate")
 
 
 def _refusal(what: str, error: HttpResponseError) -> WorkspaceError:

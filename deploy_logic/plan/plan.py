@@ -52,6 +52,7 @@ class Snapshot:
     """The endpoint as seen when the plan is made; names keep the case Azure shows."""
 
     exists: bool
+    region: str = ""  # empty: not known, as of an endpoint that does not exist
     weights: Mapping[str, int] = field(default_factory=dict)
     deployments: tuple[Deployment, ...] = ()
 
@@ -117,6 +118,7 @@ class Plan:
     tags: Mapping[str, str] = field(default_factory=dict)  # of the new version
     stable_tags: Mapping[str, str] | None = None  # of the stable's; None: there is none to compare
     registered_by: str = ""  # object id or name, as the workspace says
+    region: str = ""  # of the endpoint, and so of its deployments; empty: to be asked for
     timings: Timings
 
     @property
@@ -184,6 +186,7 @@ def _freeze(offer: Offer, files: PolicyFiles, sight: Sight, model: ModelVersion)
         keep_failed=policy.keep_failed,
         stable_tags=sight.served.tags if sight.served else None,
         **_about(model),
+        region=snapshot.region,
         timings=sight.timings,
     )
 

@@ -149,8 +149,9 @@ class Waiting:
     ) -> Story[Json]:
         """Call a repeatable activity until Azure is as it says it should be.
 
-        The activity answers done, failed, working (under way), busy (ask again) or broke. While it
-        is under way, watch is called in its place, if given: it takes a smaller payload.
+        The activity answers done, failed, working (under way), busy (ask again) or broke; what it
+        carries it is given again. While it is under way, watch is called in its place, if given: it
+        takes a smaller payload.
         """
         give_up = self._context.now + within
         interval = self._interval
@@ -160,6 +161,7 @@ class Waiting:
             yield from self._rest_until(give_up, interval, answer, within)
             interval = min(interval * _GROWTH, self._interval * _SLOWEST)
             is_under_way = answer["state"] == "working"
+            payload = {**payload, **answer.get("carry", {})}
             call = watch if watch is not None and is_under_way else (activity, payload)
             answer = yield from self._effect(*call)
         self.heed()

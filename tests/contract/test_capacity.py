@@ -1,8 +1,10 @@
 """What the region has free, as the emulator tells it."""
 
+from dataclasses import replace
+
 import pytest
 
-from tests.contract.rooms import TEMPLATE, EmulatorRoom, a_plan, new_endpoint
+from tests.contract.rooms import TEMPLATE, AnyToken, EmulatorRoom, a_plan, new_endpoint
 
 
 @pytest.mark.parametrize(("count", "needed"), [(1, 5), (50, 240)])
@@ -15,6 +17,19 @@ def test_needed_cores_have_the_reserve_for_upgrades(
     assert found is not None
     assert (found.family, found.needed) == ("standardDSv2Family", needed)
     assert 0 < found.free <= 200
+
+
+def test_machines_of_a_region_are_asked_for_once_and_what_is_free_each_time(
+    emulator: EmulatorRoom,
+) -> None:
+    plan = a_plan(emulator, new_endpoint(emulator), "green")
+    workspace = emulator.open(AnyToken())
+    seen = workspace.get_endpoint(plan.endpoint)
+    assert seen is not None
+    with emulator.requests() as asked:
+        for _ in range(2):
+            assert workspace.find_capacity(replace(plan, region=seen.region)) is not None
+    assert [one.rpartition("/")[2] for one in asked] == ["vmSizes", "usages", "usages"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Every method of the port turns each of Azure's failures into ours, and asks only once."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +20,10 @@ ASKS: Mapping[str, Ask] = {
     "get_endpoint": lambda room, name: room.workspace.get_endpoint(name),
     "list_deployments": lambda room, name: room.workspace.list_deployments(name),
     "get_deployment": lambda room, name: room.workspace.get_deployment(name, "green"),
-    "find_capacity": lambda room, name: room.workspace.find_capacity(a_plan(room, name, "red")),
+    # a new adapter: one that has asked before remembers the machines
+    "find_capacity": lambda room, name: room.open(AnyToken()).find_capacity(
+        replace(a_plan(room, name, "red"), region="westeurope")
+    ),
     "create_endpoint": lambda room, _: room.workspace.create_endpoint(a_plan(room, "odd", "none")),
     "create_deployment": lambda room, name: room.workspace.create_deployment(
         a_plan(room, name, "red")
@@ -54,7 +58,7 @@ def provoke(emulator: EmulatorRoom, endpoint: str, method: str, **fault: Any) ->
     """Let the method's first request fail, or its write; return what it raises."""
     if method in WRITES:
         fault["method"] = WRITES[method]
-    path = "/(onlineEndpoints|models)"
+    path = "/(onlineEndpoints|models|vmSizes)"
     with (
         emulator.requests() as requests,
         emulator.fault(path_regex=path, **fault),

@@ -59,6 +59,22 @@ def test_creating_a_deployment_is_one_put_and_leaves_no_thread(emulator: Emulato
     emulator.workspace.delete_deployment(endpoint, "green")
 
 
+@pytest.mark.usefixtures("served_by_emulator")
+def test_azure_ai_ml_asks_nothing_that_is_known(emulator: EmulatorRoom) -> None:
+    endpoint = new_endpoint(emulator)
+    seen = emulator.workspace.get_endpoint(endpoint)
+    assert seen is not None
+    plan = replace(a_plan(emulator, endpoint, "green"), region=seen.region)
+    with emulator.requests() as asked:
+        emulator.workspace.create_deployment(plan)
+        emulator.settle(endpoint)
+    kinds = [(one.split()[0], one.split("/")[1]) for one in asked]
+    assert kinds == [("GET", "codes"), ("PUT", "environments"), ("PUT", "onlineEndpoints")]
+    found = emulator.workspace.get_deployment(endpoint, "green")
+    assert found is not None
+    assert found.provisioning_state == "Succeeded"
+
+
 def test_creating_an_endpoint_is_one_put_and_leaves_no_thread(emulator: EmulatorRoom) -> None:
     endpoint = new_name("put")
     threads = set(threading.enumerate())

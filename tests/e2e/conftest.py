@@ -3,14 +3,11 @@
 With E2E_APP they run against the app in that folder, such as an unzipped deployment package.
 """
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from local.program import REPOSITORY
-from local.stack import Stack
+from bench.arm import CANARY as THREE_STEPS
 from tests.e2e.scene import (
     AT_ONCE,
     BLUE_GREEN,
@@ -20,7 +17,7 @@ from tests.e2e.scene import (
     SLOW,
     WATCHED,
     Scene,
-    write_policies,
+    open_scene,
 )
 
 POLICIES = {
@@ -38,6 +35,7 @@ POLICIES = {
     "tried": (AT_ONCE, ""),
     "stopped": (SLOW, ""),
     "kept": (SLOW, ""),
+    "counted": (THREE_STEPS, ""),
     "late": (SLOW, "deadline: 25m"),
     "erring": (WATCHED, ERRORS),
     "slowed": ("{kind: canary, steps: [{weight: 10, bake: 2m}]}", LATENCY),
@@ -46,16 +44,5 @@ POLICIES = {
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder: Path = tmp_path_factory.mktemp("scene")
-    stack = Stack(
-        policies=write_policies(folder / "policies", POLICIES),
-        data=folder / "data",
-        pace="instant",
-        settings={"ROLLOUT_SWEEP_SCHEDULE": "0 0 5 1 1 *"},  # only when a test fires it
-        app=Path(os.environ.get("E2E_APP", REPOSITORY)),
-    )
-    try:
-        stack.start()
-        yield Scene(stack, folder)
-    finally:
-        stack.stop()
+    with open_scene(tmp_path_factory.mktemp("scene"), POLICIES) as running:
+        yield running

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from local.program import Program
+from local.program import REPOSITORY, Program
 from local.stack import Stack, principal
 
 PATIENCE = 120.0  # seconds until a condition counts as never coming; generous on purpose
@@ -80,6 +80,23 @@ def write_policies(folder: Path, policies: Mapping[str, tuple[str, str]]) -> Pat
         text = _POLICY.format(name=name, strategy=strategy, more=more)
         (folder / f"{name}.yaml").write_text(text)
     return folder
+
+
+@contextlib.contextmanager
+def open_scene(folder: Path, policies: Mapping[str, tuple[str, str]]) -> "Iterator[Scene]":
+    """Run a stack with these policies; with E2E_APP, against the app in that folder."""
+    stack = Stack(
+        policies=write_policies(folder / "policies", policies),
+        data=folder / "data",
+        pace="instant",
+        settings={"ROLLOUT_SWEEP_SCHEDULE": "0 0 5 1 1 *"},  # only when a test fires it
+        app=Path(os.environ.get("E2E_APP", REPOSITORY)),
+    )
+    try:
+        stack.start()
+        yield Scene(stack, folder)
+    finally:
+        stack.stop()
 
 
 class Scene:

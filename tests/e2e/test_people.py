@@ -1,15 +1,12 @@
 """People decide: they approve, reject, let time pass, put weights right, go back, try again."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.program import REPOSITORY
-from local.stack import Stack, principal
-from tests.e2e.scene import AT_ONCE, ERRORS, SLOW, WATCHED, Scene, write_policies
+from local.stack import principal
+from tests.e2e.scene import AT_ONCE, ERRORS, SLOW, WATCHED, Scene, open_scene
 from tests.e2e.scene import ask_without_identity as ask_as_nobody
 
 pytestmark = pytest.mark.e2e
@@ -47,19 +44,8 @@ REGISTRANT = principal("00000000-0000-0000-0000-00000000000d", groups=["ml-leads
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder: Path = tmp_path_factory.mktemp("people")
-    stack = Stack(
-        policies=write_policies(folder / "policies", POLICIES),
-        data=folder / "data",
-        pace="instant",
-        settings={"ROLLOUT_SWEEP_SCHEDULE": "0 0 5 1 1 *"},  # only when a test fires it
-        app=Path(os.environ.get("E2E_APP", REPOSITORY)),
-    )
-    try:
-        stack.start()
-        yield Scene(stack, folder)
-    finally:
-        stack.stop()
+    with open_scene(tmp_path_factory.mktemp("people"), POLICIES) as running:
+        yield running
 
 
 def answer(scene: Scene, rollout: dict[str, Any], operation: str, who: str = "") -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from bench.arm import CALLS, WRITES, list_calls, list_writes, play
 from tests.e2e.scene import Scene
 
 pytestmark = pytest.mark.e2e
@@ -197,6 +198,18 @@ def test_trouble_at_azure_changes_when_a_rollout_ends_but_not_how(scene: Scene) 
     assert ended["phase"] == "succeeded"
     assert scene.weights("troubled") == {"troubled-v2": 100}
     assert scene.deployments("troubled") == {"troubled-v2"}
+
+
+def test_a_canary_of_three_steps_asks_no_more_of_azure_than_promised(scene: Scene) -> None:
+    calls = list_calls(play(scene, "counted"))
+    said = [f"{one['method']} {one['template']}" for one in calls]
+    assert len(calls) <= CALLS, said
+    assert len(list_writes(calls)) <= WRITES, said
+    # and it was a rollout: each weight written, and read before and after, the old stable deleted
+    endpoint = "{workspace}/onlineEndpoints/{endpoint}"
+    assert said.count(f"PUT {endpoint}") == 4
+    assert said.count(f"GET {endpoint}") >= 1 + 4 * 2 + 2
+    assert said.count(f"DELETE {endpoint}/deployments/{{deployment}}") == 1
 
 
 def test_a_lost_event_is_only_a_delay(scene: Scene) -> None:
