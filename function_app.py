@@ -1,6 +1,7 @@
 """Triggers, routes and auth levels: a table of contents. Bodies are one call into deploy_logic."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import azure.durable_functions as df
@@ -9,15 +10,16 @@ import azure.functions as func
 from deploy_logic.activities.workspace import ACTIVITIES
 from deploy_logic.adapters import durable, durable_entity
 from deploy_logic.adapters.durable import DurableEngine, bind_activity
-from deploy_logic.adapters.http import answer, read_said
-from deploy_logic.adapters.identity import Principal, read_principal
+from deploy_logic.adapters.http import break_off, read_visit, respond
+from deploy_logic.api.door import serve
+from deploy_logic.api.route import Route
+from deploy_logic.api.table import ROUTES
 from deploy_logic.app import App
-from deploy_logic.ledger.controls import Control
-from deploy_logic.operations import endpoints, intake, rollouts
+from deploy_logic.operations import intake
 from deploy_logic.operations import sweep as sweeping
-from deploy_logic.operations.endpoints import Desk
 
-app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
+# Who may do what is decided in code, per route and person: a key of the host is nobody's identity.
+app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 this = App(environment=os.environ, folder=Path(__file__).parent)
 
 
@@ -65,127 +67,23 @@ def sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> No
     )
 
 
-@app.route("rollouts", methods=["GET"])
-@app.durable_client_input(client_name="client")
-def list_rollouts(
-    req: func.HttpRequest, client: df.SyncDurableFunctionsClient
-) -> func.HttpResponse:
-    """Every rollout, newest first."""
-    del req
-    return answer(lambda: rollouts.list_rollouts(DurableEngine(client)))
+def bind_route(route: Route) -> Callable[..., func.HttpResponse]:
+    """Return the function of a route, under the route's name: the host knows functions by it."""
+
+    def answer(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
+        try:
+            office = this.open_office(DurableEngine(client))
+            return respond(serve(route, office, read_visit(req)))
+        except Exception:  # noqa: BLE001 - whatever broke, no text of it leaves the app
+            return respond(break_off(route.name))
+
+    answer.__name__ = answer.__qualname__ = route.name
+    return answer
 
 
-@app.route("rollouts/{rollout_id}", methods=["GET"])
-@app.durable_client_input(client_name="client")
-def show_rollout(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
-    """One rollout with its timeline."""
-    rollout_id = req.route_params["rollout_id"]
-    return answer(lambda: rollouts.show_rollout(DurableEngine(client), rollout_id))
-
-
-@app.route("rollouts/{rollout_id}/retry", methods=["POST"])
-@app.durable_client_input(client_name="client")
-def retry(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
-    """Try the version of a rollout that is over once more."""
-    rollout_id = req.route_params["rollout_id"]
-    return answer(lambda: endpoints.retry_rollout(desk(client, req), rollout_id, read_said(req)))
-
-
-# A literal segment goes before a parameter in routing, so retry is not taken for one of these.
-@app.route("rollouts/{rollout_id}/{operation}", methods=["POST"])
-@app.durable_client_input(client_name="client")
-def ask_rollout(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
-    """Abort, approve, reject, pause, resume, promote now, adopt or restore."""
-    place = (req.route_params["rollout_id"], req.route_params["operation"])
-
-    def ask() -> object:
-        who, engine = known(req), DurableEngine(client)
-        return rollouts.ask(engine, *place, by=who.id, claims=who.claims, said=read_said(req))
-
-    return answer(ask)
-
-
-@app.route("start", methods=["POST"])
-@app.durable_client_input(client_name="client")
-def start(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
-    """Start a version by hand."""
-    return answer(lambda: endpoints.start(desk(client, req), read_said(req)))
-
-
-@app.route("endpoints", methods=["GET"])
-@app.durable_client_input(client_name="client")
-def list_endpoints(
-    req: func.HttpRequest, client: df.SyncDurableFunctionsClient
-) -> func.HttpResponse:
-    """Every endpoint's ledger."""
-    del req
-    return answer(lambda: endpoints.list_endpoints(DurableEngine(client)))
-
-
-@app.route("endpoints/{endpoint}", methods=["GET"])
-@app.durable_client_input(client_name="client")
-def show_endpoint(
-    req: func.HttpRequest, client: df.SyncDurableFunctionsClient
-) -> func.HttpResponse:
-    """One endpoint's ledger: what runs, waits and was answered."""
-    endpoint = req.route_params["endpoint"]
-    return answer(lambda: endpoints.show_endpoint(desk(client), endpoint))
-
-
-@app.route("endpoints/{endpoint}/{act}", methods=["POST"])
-@app.durable_client_input(client_name="client")
-def ask_endpoint(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
-    """Hold an endpoint, release it, retry a version on it, or revert it."""
-    place = (req.route_params["endpoint"], req.route_params["act"])
-    return answer(lambda: endpoints.ask_endpoint(desk(client, req), *place, read_said(req)))
-
-
-@app.route("policies/{policy}/{control}", methods=["POST"])
-@app.durable_client_input(client_name="client")
-def turn_policy(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
-    """Suspend a policy, or resume it."""
-    place = (req.route_params["policy"], req.route_params["control"])
-    return answer(lambda: endpoints.turn_policy(desk(client, req), *place, read_said(req)))
-
-
-@app.route("stop", methods=["POST"])
-@app.durable_client_input(client_name="client")
-def stop(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
-    """Stop everything."""
-    act = endpoints.turn_control
-    return answer(lambda: act(desk(client, req), Control.STOP, read_said(req)))
-
-
-@app.route("go-on", methods=["POST"])
-@app.durable_client_input(client_name="client")
-def go_on(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
-    """Let everything go on."""
-    act = endpoints.turn_control
-    return answer(lambda: act(desk(client, req), Control.GO_ON, read_said(req)))
-
-
-@app.route("controls", methods=["GET"])
-@app.durable_client_input(client_name="client")
-def show_controls(
-    req: func.HttpRequest, client: df.SyncDurableFunctionsClient
-) -> func.HttpResponse:
-    """Show what is stopped or suspended, and whose turn it is."""
-    del req
-    return answer(lambda: endpoints.show_controls(desk(client)))
-
-
-def desk(client: df.SyncDurableFunctionsClient, req: func.HttpRequest | None = None) -> Desk:
-    """Return what an operation needs; with the request, also who asks."""
-    by = known(req).id if req is not None else ""
-    engine = DurableEngine(client)
-    return Desk(settings=this.settings, policies=this.policies, engine=engine, by=by)
-
-
-def known(req: func.HttpRequest) -> Principal:
-    """Return who asks, as the platform says."""
-    return read_principal(req.headers, is_trusted=this.settings.trust_platform_identity)
-
-
+for _route in ROUTES:
+    _bound = app.durable_client_input(client_name="client")(bind_route(_route))
+    app.route(_route.path, methods=[_route.method])(_bound)
 for _story in (durable.roll_out, durable.relay_operation, durable.wake_ledger):
     app.orchestration_trigger(context_name="context")(_story)
 for _entity in (

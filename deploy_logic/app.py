@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy_logic.errors import WorkspaceError
+from deploy_logic.api.visit import Office, Visitor
+from deploy_logic.errors import Complaint, WorkspaceError
 from deploy_logic.matching import PolicyIndex
+from deploy_logic.operations.history import Memory
 from deploy_logic.plan.plan import Timings
 from deploy_logic.policy.files import PolicyFiles, read_policies
-from deploy_logic.ports import Logs, Monitor, Outside, Web, Workspace
+from deploy_logic.ports import Engine, Logs, Monitor, Outside, Web, Workspace
 from deploy_logic.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -32,11 +34,42 @@ class App:
         loaded = read_policies(self.settings.policies, metric_lag=self.settings.metric_lag)
         for complaint in loaded.complaints:
             _LOG.error("policy refused", extra={"complaint": str(complaint)})
+        self.folder = folder
+        self.complaints: tuple[Complaint, ...] = loaded.complaints
         self.policy_files: tuple[PolicyFiles, ...] = loaded.policies
         self.policies = PolicyIndex(files.policy for files in loaded.policies)
         self.open_workspace = functools.cache(self._open_workspace)
         self.open_web = functools.cache(self._open_web)
         self.open_outside = functools.cache(self._open_outside)
+
+    def open_office(self, engine: Engine) -> Office:
+        """Return what the HTTP API answers from."""
+        return Office(
+            settings=self.settings,
+            policies=self.policies,
+            files=self.policy_files,
+            complaints=self.complaints,
+            engine=engine,
+            archive=Memory(engine=engine),
+            open_workspace=self.open_workspace,
+            dashboard=self.folder / "dashboard",
+            identify=self._identify,
+            describe_sign_in=lambda: {"kind": "platform"},
+            now=lambda: datetime.now(UTC),
+        )
+
+    def _identify(self, headers: Mapping[str, str]) -> Visitor:
+        """Return who asks; everything that is known of them comes from here."""
+        from deploy_logic.adapters.identity import read_principal, require  # noqa: PLC0415 - as there
+
+        who = read_principal(headers, is_trusted=self.settings.trust_platform_identity)
+        return Visitor(
+            id=who.id,
+            name=who.name,
+            claims=who.claims,
+            rights=who.rights,
+            require=functools.partial(require, who),
+        )
 
     @functools.cached_property
     def _credential(self) -> "TokenCredential":

@@ -10,6 +10,7 @@ from pathlib import Path
 from deploy_logic.duration import parse_duration
 from deploy_logic.errors import SettingsError
 
+VERSION = "0.1.0"  # of the app
 WORKSPACE_ID = re.compile(
     r"/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/"
     r"Microsoft\.MachineLearningServices/workspaces/([^/]+)",

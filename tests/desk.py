@@ -16,7 +16,7 @@ from deploy_logic.policy.policy import Policy
 from deploy_logic.rollout import Phase
 from deploy_logic.settings import PUBLIC_CLOUD, Settings
 from tests.builders import WORKSPACE, a_policy, model_id
-from tests.fakes import Clock, FakeEngine, FakeWorkspace
+from tests.fakes import Clock, FakeArchive, FakeEngine, FakeWorkspace
 
 SECOND = WORKSPACE + "-2"
 HOUR = timedelta(hours=1)
@@ -44,6 +44,7 @@ class Counter:
         self.clock = Clock()
         self.clock.now = datetime.now(UTC)  # the sweep looks at the real clock
         self.engine = FakeEngine(self.clock)
+        self.archive = FakeArchive()
         self.workspace = FakeWorkspace(self.clock)
         self.policies: Sequence[Policy] = policies or (a_policy(),)
         self.settings = a_settings(max_parallel=max_parallel)
@@ -82,6 +83,7 @@ class Counter:
             settings=self.settings,
             policies=PolicyIndex(self.policies),
             engine=self.engine,
+            archive=self.archive,
             by="ann",
         )
 

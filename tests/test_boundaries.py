@@ -82,10 +82,26 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "activities.gate": frozenset(),
     "activities.workspace": frozenset(),
     "operations.intake": frozenset(),
+    "operations.history": frozenset(),
+    "operations.audit": frozenset(),
     "operations.rollouts": frozenset(),
     "operations.endpoints": frozenset(),
+    "operations.policies": frozenset(),
+    "operations.dry_run": frozenset(),
+    "operations.replay": frozenset(),
+    "operations.checks": frozenset(),
     "operations.sighting": frozenset(),
     "operations.sweep": frozenset(),
+    "api.visit": frozenset(),
+    "api.said": frozenset(),
+    "api.page": frozenset(),
+    "api.reading": frozenset(),
+    "api.asking": frozenset(),
+    "api.route": frozenset(),
+    "api.schema": frozenset(),
+    "api.openapi": frozenset(),
+    "api.table": frozenset(),
+    "api.door": frozenset(),
     "app": frozenset({"azure.core", "azure.identity"}),
 }
 ADAPTERS: Mapping[str, frozenset[str]] = {
@@ -108,19 +124,26 @@ LOGGING = frozenset(
     {
         "activities.activity",
         "operations.intake",
+        "operations.audit",
         "operations.rollouts",
         "operations.endpoints",
         "operations.sweep",
+        "api.door",
         "app",
     }
 )
-CLOCK = frozenset({"operations.endpoints", "operations.sweep"})  # everybody else is told the time
+CLOCK = frozenset(
+    {"operations.endpoints", "operations.dry_run", "operations.sweep"}
+)  # everybody else is told the time
 # Modules whose import is enough to break a replay, or a pure function's promise.
 OUTSIDE = frozenset(
     {"asyncio", "http", "io", "os", "random", "secrets", "shutil", "socket", "subprocess"}
     | {"tempfile", "threading", "time", "urllib", "uuid"}
 )
-OPENS_FILES = frozenset({"policy.files", "policy.named", "template.template", "settings", "app"})
+OPENS_FILES = frozenset(
+    {"policy.files", "policy.named", "template.template", "settings", "api.visit", "api.page"}
+    | {"app"}
+)
 REPLAYED = (
     *(
         "story.waiting",

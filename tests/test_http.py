@@ -1,102 +1,60 @@
-"""HTTP in and out: JSON, and problem details for what is refused."""
+"""HTTP in and out: the host's request and response, and what is said when the app is broken."""
 
 import json
-from typing import Any
+import logging
 
 import azure.functions as func
 import pytest
 
-from deploy_logic.adapters.http import answer, read_reason
-from deploy_logic.errors import OperationError
+from deploy_logic.adapters.http import break_off, read_visit, respond
+from deploy_logic.api.visit import Answer
 
 
-def a_request(body: bytes) -> func.HttpRequest:
-    return func.HttpRequest(method="POST", url="/api/rollouts/r/abort", body=body)
+def test_request_is_read_as_a_visit() -> None:
+    visit = read_visit(
+        func.HttpRequest(
+            method="POST",
+            url="/api/rollouts/r/abort",
+            headers={"Content-Type": "application/json"},
+            params={"limit": "3"},
+            route_params={"rollout_id": "r", "operation": "abort"},
+            body=b"{}",
+        )
+    )
+    assert visit.parts == {"rollout_id": "r", "operation": "abort"}
+    assert (visit.query, visit.body) == ({"limit": "3"}, b"{}")
+    assert visit.headers["content-type"] == "application/json"
+    assert visit.visitor is None
 
 
-@pytest.mark.parametrize(
-    "value", [{"a": [1, None]}, {}, {"name": "größe"}, {"id": "\ud800"}], ids=repr
-)
-def test_what_an_act_returns_is_answered_as_json(value: dict[str, Any]) -> None:
-    response = answer(lambda: value)
-    assert (response.status_code, response.mimetype) == (200, "application/json")
-    assert json.loads(response.get_body()) == value
+@pytest.mark.parametrize("kind", ["application/json", "text/html; charset=utf-8", "image/png"])
+def test_answer_is_sent_as_it_is(kind: str) -> None:
+    response = respond(Answer(status=404, kind=kind, body=b"\xff{}"))
+    assert (response.status_code, response.get_body()) == (404, b"\xff{}")
+    assert response.headers["Content-Type"] == kind
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409])
-def test_refusal_is_a_problem(status: int) -> None:
-    def refuse() -> None:
-        raise OperationError("there is no rollout 'x'", status=status)
-
-    response = answer(refuse)
-    assert (response.status_code, response.mimetype) == (status, "application/problem+json")
-    problem = {"type": "about:blank", "title": "there is no rollout 'x'", "status": status}
-    assert json.loads(response.get_body()) == problem
-
-
-def test_what_a_program_needs_of_a_refusal_are_members_of_the_problem() -> None:
-    def refuse() -> None:
-        raise OperationError("no", status=409, possible=["abort"], title="not this")
-
-    problem = json.loads(answer(refuse).get_body())
-    assert problem == {
-        "type": "about:blank",
-        "title": "no",
-        "status": 409,
-        "possible": ["abort"],
-    }
-
-
-def test_our_own_mistake_is_not_dressed_up_as_an_answer() -> None:
-    with pytest.raises(ZeroDivisionError):
-        answer(lambda: 1 / 0)
-
-
-@pytest.mark.parametrize("status", [200, 404])
-def test_nothing_is_cached_or_sniffed(status: int) -> None:
-    def act() -> object:
-        if status == 200:
-            return {}
-        raise OperationError("no", status=status)
-
-    headers = answer(act).headers
+def test_nothing_is_cached_or_sniffed_unless_an_answer_says_so() -> None:
+    headers = respond(Answer(status=200, kind="text/css", body=b"")).headers
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Content-Type-Options"] == "nosniff"
+    own = Answer(status=200, kind="text/css", body=b"", headers={"Cache-Control": "no-cache"})
+    assert respond(own).headers["Cache-Control"] == "no-cache"
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (b'{"reason": "looks wrong"}', "looks wrong"),
-        (b'{"reason": "  looks wrong\\n", "more": 1}', "looks wrong"),
-        ('{"reason": "größe"}'.encode(), "größe"),
-        (json.dumps({"reason": "x" * 600}).encode(), "x" * 500),
-    ],
-    ids=["plain", "spaces", "unicode", "long"],
-)
-def test_reason_is_read(body: bytes, reason: str) -> None:
-    assert read_reason(a_request(body)) == reason
+def test_a_broken_app_says_where_to_look_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    def break_down(none: int) -> Answer:
+        try:
+            return Answer(status=1 // none, kind="", body=b"")
+        except ZeroDivisionError:
+            return break_off("show_rollout")
 
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{}",
-        b"[]",
-        b"null",
-        b"reason",
-        b"\xff",
-        b"[" * 10_000,
-        b'{"reason": ""}',
-        b'{"reason": "  "}',
-        b'{"reason": 7}',
-        b'{"reason": null}',
-        b'{"reason": "' + b"x" * 10_000 + b'"}',
-    ],
-    ids=lambda body: repr(body[:16]),
-)
-def test_reason_that_is_not_given_is_asked_for(body: bytes) -> None:
-    with pytest.raises(OperationError, match="reason") as refused:
-        read_reason(a_request(body))
-    assert refused.value.status == 400
+    with caplog.at_level(logging.ERROR, logger="rollout"):
+        answer, other = break_down(0), break_down(0)
+    problem = json.loads(answer.body)
+    assert (answer.status, problem["status"]) == (500, 500)
+    assert b"division" not in answer.body
+    assert problem["id"] != json.loads(other.body)["id"]
+    record = caplog.records[0]
+    assert (record.message, vars(record)["id"]) == ("route broke", problem["id"])
+    assert record.exc_info is not None

@@ -68,22 +68,7 @@ def test_engine_that_cannot_be_asked_is_no_bad_event(desk: Counter) -> None:
         desk.handle(an_event_text())
 
 
-# --- lists
-
-
-def test_rollouts_are_listed_newest_first_without_timelines_and_no_matches(desk: Counter) -> None:
-    shown = {"phase": "succeeded", "timeline": [1], "timeline_left_out": 3}
-    desk.engine.rollouts = {
-        "a": {**shown, "rollout_id": "a"},
-        "b": {**shown, "rollout_id": "b", "phase": "no_match"},
-        "c": {**shown, "rollout_id": "c", "phase": "pending"},
-    }
-    assert rollouts.list_rollouts(desk.engine) == {
-        "rollouts": [
-            {"rollout_id": "c", "phase": "pending"},
-            {"rollout_id": "a", "phase": "succeeded"},
-        ]
-    }
+# --- one rollout
 
 
 def test_one_rollout_is_shown_whole(desk: Counter) -> None:

@@ -4,7 +4,7 @@ Payloads are plain JSON, names are strings, nothing depends on the back end chos
 """
 
 import json
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -163,12 +163,16 @@ class DurableEngine:
         return None if state is None or state.name != ROLL_OUT else _shown(state)
 
     def list_rollouts(self) -> list[Json]:
-        """Return every rollout, newest first."""
-        query = OrchestrationQuery(fetch_inputs_and_outputs=True)
-        states = self._client.get_all_orchestration_states(query)
-        found = [state for state in states if state.name == ROLL_OUT and _is_rollout(state)]
-        found.sort(key=lambda state: state.created_at, reverse=True)
-        return [shown for state in found if (shown := _shown(state)) is not None]
+        """Return every rollout that the engine remembers, newest first."""
+        return self._list(None)
+
+    def list_running(self) -> list[Json]:
+        """Return the rollouts that the engine still carries."""
+        return self._list(_ALIVE)
+
+    def note_sweep(self, at: datetime) -> None:
+        """Remember when the sweep ran last."""
+        self._client.signal_entity(CONTROLS, "swept", {"at": at.isoformat()})
 
     def show_ledger(self, workspace: str, endpoint: str) -> Json | None:
         """Return the endpoint's ledger, or None when nothing was ever offered."""
@@ -199,6 +203,17 @@ class DurableEngine:
             at=datetime.now(UTC),
         )
         self.tell_ledger(offer.workspace, offer.endpoint, "finish", encode(ended))
+
+    def _list(self, statuses: Collection[Status] | None) -> list[Json]:
+        """Return what rollouts show, newest first; of the back ends, all filter by status."""
+        query = OrchestrationQuery(
+            runtime_status=None if statuses is None else list(statuses),
+            fetch_inputs_and_outputs=True,  # without them the status of ours is not told either
+        )
+        states = self._client.get_all_orchestration_states(query)
+        found = [state for state in states if state.name == ROLL_OUT and _is_rollout(state)]
+        found.sort(key=lambda state: state.created_at, reverse=True)
+        return [shown for state in found if (shown := _shown(state)) is not None]
 
     def _show(self, entity: EntityInstanceId) -> Json | None:
         found = self._client.get_entity(entity)

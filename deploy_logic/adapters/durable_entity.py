@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from durabletask.entities import EntityContext
@@ -28,12 +29,17 @@ def endpoint_ledger(context: EntityContext, payload: Json) -> None:
 
 
 def rollout_controls(context: EntityContext, payload: Json) -> None:
-    """Keep the stop switch and what is suspended."""
-    if context.operation != "turn":
-        raise ValueError(f"{context.operation!r} is not something that controls do")
+    """Keep the stop switch, what is suspended, and when the sweep ran last."""
     stored = context.get_state(dict)
     controls = decode(Controls, stored) if stored else Controls()
-    context.set_state(encode(turn(controls, decode(Turned, payload))))
+    match context.operation:
+        case "turn":
+            controls = turn(controls, decode(Turned, payload))
+        case "swept":
+            controls = replace(controls, swept=datetime.fromisoformat(payload["at"]))
+        case _:
+            raise ValueError(f"{context.operation!r} is not something that controls do")
+    context.set_state(encode(controls))
 
 
 def bind_turns(cap: int) -> Callable[[EntityContext, Json], None]:

@@ -1,60 +1,42 @@
-"""HTTP in and out: JSON answers, and problem details (RFC 9457) for everything refused."""
+"""HTTP in and out: the host's request as a visit, and an answer as the host's response."""
 
-import json
-from collections.abc import Callable
+import logging
+import uuid
 
 import azure.functions as func
 
-from deploy_logic.codec import Json
+from deploy_logic.api.door import problem
+from deploy_logic.api.visit import Answer, Visit
 from deploy_logic.errors import OperationError
 
-_LONGEST_BODY = 10_000  # characters
-_LONGEST_TEXT = 500
+_LOG = logging.getLogger("rollout")
+_EVERYWHERE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-def answer(act: Callable[[], object]) -> func.HttpResponse:
-    """Return what the act returns as JSON, or why it was refused."""
-    try:
-        return _respond(act(), status=200, kind="application/json")
-    except OperationError as error:
-        fixed = {"type": "about:blank", "title": str(error), "status": error.status}
-        problem = {**error.members, **fixed}
-        return _respond(problem, status=error.status, kind="application/problem+json")
-
-
-def read_reason(request: func.HttpRequest) -> str:
-    """Return why the operation is asked for; OperationError 400 when that is not said."""
-    reason = _read(request).get("reason")
-    if not isinstance(reason, str) or not reason.strip():
-        raise OperationError('a reason is needed (a body such as {"reason": "..."})', status=400)
-    return reason.strip()[:_LONGEST_TEXT]
-
-
-def read_said(request: func.HttpRequest) -> dict[str, str]:
-    """Return the texts of the body, a reason among them; OperationError 400 for anything else."""
-    reason, body = read_reason(request), _read(request)
-    for key, value in body.items():
-        if not isinstance(value, str):
-            raise OperationError(f"{key!r} is {value!r} (a text is needed)", status=400)
-    said = {key: value.strip()[:_LONGEST_TEXT] for key, value in body.items()}
-    return {**said, "reason": reason}
-
-
-def _read(request: func.HttpRequest) -> Json:
-    text = request.get_body()[:_LONGEST_BODY]
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        raise OperationError('the body is not a JSON object such as {"reason": "..."}', status=400)
-    return body
-
-
-def _respond(body: object, *, status: int, kind: str) -> func.HttpResponse:
-    return func.HttpResponse(
-        json.dumps(body),  # in ASCII: half a surrogate pair that an event sent could not be encoded
-        status_code=status,
-        mimetype=kind,
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+def read_visit(request: func.HttpRequest) -> Visit:
+    """Return the request as the routes see it."""
+    return Visit(
+        parts=dict(request.route_params),
+        query=dict(request.params),
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=request.get_body(),
     )
+
+
+def respond(answer: Answer) -> func.HttpResponse:
+    """Return the answer as the host sends it."""
+    return func.HttpResponse(
+        answer.body,
+        status_code=answer.status,
+        headers={**_EVERYWHERE, **answer.headers, "Content-Type": answer.kind},
+    )
+
+
+def break_off(route: str) -> Answer:
+    """Log the exception that is being handled, and return an answer that only names it.
+
+    What broke is for those who read the log: its text may hold what is nobody else's business.
+    """
+    name = uuid.uuid4().hex
+    _LOG.exception("route broke", extra={"route": route, "id": name})
+    return problem(OperationError("the app is broken (its log has more)", status=500, id=name))

@@ -38,6 +38,7 @@ class Controls:
     stopped: Mark | None = None
     suspended: Mapping[str, Mark] = field(default_factory=dict)
     lines: tuple[Turned, ...] = ()
+    swept: datetime | None = None  # when the sweep ran last; None: never yet
 
 
 def turn(controls: Controls, turned: Turned) -> Controls:

@@ -5,6 +5,7 @@ ledger decides again when it hears it, and writes down what it did.
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,14 +18,16 @@ from deploy_logic.ledger.ledger import offer as decide_offer
 from deploy_logic.ledger.operation import Act, Asked, refuse_act
 from deploy_logic.ledger.record import Ended, Ledger, Reply
 from deploy_logic.matching import NoMatch, Offer, PolicyIndex, match_selected
-from deploy_logic.operations.rollouts import show_rollout
-from deploy_logic.ports import Engine
+from deploy_logic.operations.history import find_rollout
+from deploy_logic.ports import Archive, Engine
 from deploy_logic.settings import Settings
 
 _LOG = logging.getLogger("rollout")
+# Azure allows 3 to 32 characters; what no name can be is not looked up
+_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,31}")
 OF_ENDPOINTS = (Act.HOLD, Act.RELEASE, Act.RETRY, Act.REVERT)
 OF_POLICIES = (Control.SUSPEND, Control.RESUME)
-_TAKEN = {Reply.STARTED, Reply.QUEUED, Reply.SUPERSEDING, Reply.OUTSIDE_WINDOW}
+TAKEN = {Reply.STARTED, Reply.QUEUED, Reply.SUPERSEDING, Reply.OUTSIDE_WINDOW}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,7 @@ class Desk:
     settings: Settings
     policies: PolicyIndex
     engine: Engine
+    archive: Archive
     by: str = ""  # object id of the person; empty where nobody needs to be known
 
 
@@ -44,7 +48,7 @@ def list_endpoints(engine: Engine) -> Json:
 
 def show_endpoint(desk: Desk, endpoint: str) -> Json:
     """Return the ledger of the endpoint of that name, in the first workspace that has one."""
-    for workspace in desk.settings.workspaces:
+    for workspace in desk.settings.workspaces if _NAME.fullmatch(endpoint) else ():
         found = desk.engine.show_ledger(workspace, endpoint)
         if found is not None:
             return found
@@ -60,10 +64,20 @@ def show_controls(desk: Desk) -> Json:
     }
 
 
+def list_acts(desk: Desk, book: Ledger) -> list[str]:
+    """Return the acts that are possible now, when nobody names a version or a deployment.
+
+    Any version in quarantine can be released, so that counts too.
+    """
+    return [act.value for act in OF_ENDPOINTS if _is_possible(desk, book, act)]
+
+
 def ask_endpoint(desk: Desk, endpoint: str, act: str, said: Mapping[str, str]) -> Json:
     """Hold, release, retry or revert; said has the reason, and what the act is about."""
     if act not in OF_ENDPOINTS:
         raise OperationError(f"{act!r} is none of {', '.join(OF_ENDPOINTS)}", status=404)
+    if _NAME.fullmatch(endpoint) is None:
+        raise OperationError(f"{endpoint!r} cannot be the name of an endpoint", status=404)
     asked = Asked(
         act=Act(act),
         by=desk.by,
@@ -80,7 +94,7 @@ def ask_endpoint(desk: Desk, endpoint: str, act: str, said: Mapping[str, str]) -
 
 def retry_rollout(desk: Desk, rollout_id: str, said: Mapping[str, str]) -> Json:
     """Try the version of a rollout that is over once more."""
-    shown = show_rollout(desk.engine, rollout_id)
+    shown = find_rollout(desk.engine, desk.archive, rollout_id)
     found = desk.engine.show_ledger(shown["workspace"], shown["endpoint"])
     place = {"workspace": shown["workspace"], "endpoint": shown["endpoint"]}
     asked = Asked(
@@ -102,7 +116,7 @@ def start(desk: Desk, said: Mapping[str, str]) -> Json:
     book = decode(Ledger, shown) if shown is not None else Ledger()
     barred = find_bar(desk.engine.show_controls(), offer.policy)
     decided = decide_offer(book, offer, at=datetime.now(UTC), barred=barred).ledger.answers[-1]
-    if decided.answer not in _TAKEN:
+    if decided.answer not in TAKEN:
         raise OperationError(f"{decided.answer}: {decided.reason}", status=409)
     desk.engine.offer(offer, barred=barred)
     extra = {"rollout_id": offer.rollout_id, "by": desk.by, "reason": offer.reason}
@@ -166,9 +180,20 @@ def _find_ledger(desk: Desk, endpoint: str) -> Json:
         return {"workspace": desk.settings.workspaces[0], "endpoint": endpoint}
 
 
+def _is_possible(desk: Desk, book: Ledger, act: Act) -> bool:
+    if act is Act.RELEASE and any(one.is_quarantined for one in book.ended):
+        return True
+    asked = Asked(act=act, by=desk.by, reason="", at=datetime.now(UTC))
+    try:
+        asked = replace(asked, offer=make_retry(desk, book, asked)) if act is Act.RETRY else asked
+    except OperationError:
+        return False
+    return not refuse_act(book, asked)
+
+
 def _ask(desk: Desk, book: Ledger, asked: Asked) -> Json:
     if asked.act is Act.RETRY:
-        asked = replace(asked, offer=_make_retry(desk, book, asked))
+        asked = replace(asked, offer=make_retry(desk, book, asked))
     refusal = refuse_act(book, asked)
     if refusal:
         raise OperationError(f"{asked.act} of {book.endpoint!r}: {refusal}", status=409)
@@ -178,7 +203,7 @@ def _ask(desk: Desk, book: Ledger, asked: Asked) -> Json:
     return {"endpoint": book.endpoint, "operation": asked.act.value, "by": asked.by}
 
 
-def _make_retry(desk: Desk, book: Ledger, asked: Asked) -> Offer:
+def make_retry(desk: Desk, book: Ledger, asked: Asked) -> Offer:
     """Return the offer of the version named, or of the last one that did not succeed."""
     past = [one for one in book.ended if one.kind == "roll_out" and _is_meant(one, asked)]
     if not past:

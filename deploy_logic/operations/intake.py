@@ -5,10 +5,11 @@ The trigger path: it never imports azure-ai-ml, never asks Azure, and never rais
 
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from deploy_logic.errors import EventError
-from deploy_logic.event import Ignored, ModelRegistered, read_event
+from deploy_logic.event import Ignored, ModelRegistered, name_event, parse_json, read_body
 from deploy_logic.ledger.controls import find_bar
 from deploy_logic.matching import NoMatch, Offer, PolicyIndex
 from deploy_logic.policy.policy import Policy
@@ -16,6 +17,16 @@ from deploy_logic.ports import Engine
 from deploy_logic.settings import Settings
 
 _LOG = logging.getLogger("rollout")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What became of one event."""
+
+    answer: Literal["offered", "ignored", "refused", "no match"]
+    event_id: str = ""
+    rollout_ids: tuple[str, ...] = ()  # of what was offered
+    reason: str = ""
 
 
 def handle_event(
@@ -27,15 +38,24 @@ def handle_event(
     Event Grid would send it again for a day. Many policies come as a PolicyIndex.
     """
     try:
-        event = read_event(text, workspaces=settings.workspaces)
+        body = parse_json(text)
     except EventError as error:
-        _LOG.warning("event refused", extra={"reason": str(error)})
-        return []
+        return list(_refuse(error, "").rollout_ids)
+    heard = hear(body, settings=settings, policies=policies, engine=engine)
+    return list(heard.rollout_ids)
+
+
+def hear(body: object, *, settings: Settings, policies: Iterable[Policy], engine: Engine) -> Heard:
+    """Do the same with an event that parse_json has parsed, and return what became of it."""
+    try:
+        event = read_body(body, workspaces=settings.workspaces)
+    except EventError as error:
+        return _refuse(error, name_event(body))
     if isinstance(event, Ignored):
         _LOG.info("event ignored", extra={"event_id": event.event_id, "reason": event.reason})
-        return []
+        return Heard(answer="ignored", event_id=event.event_id, reason=event.reason)
     index = policies if isinstance(policies, PolicyIndex) else PolicyIndex(policies)
-    offers = _match(event, index)
+    offers, reason = _match(event, index)
     # What is stopped or suspended is asked only when something matched: one read of one entity.
     controls = engine.show_controls() if offers else None
     for offer in offers:
@@ -43,17 +63,30 @@ def handle_event(
         engine.offer(replace(offer, needs_turn=settings.max_parallel > 0), barred=barred)
         fixed = {"event_id": event.event_id, "model": event.model, "version": event.version}
         _LOG.info("version offered", extra={**fixed, "rollout_id": offer.rollout_id})
-    return [offer.rollout_id for offer in offers]
+    return Heard(
+        answer="offered" if offers else "no match",
+        event_id=event.event_id,
+        rollout_ids=tuple(offer.rollout_id for offer in offers),
+        reason=reason,
+    )
 
 
-def _match(event: ModelRegistered, index: PolicyIndex) -> list[Offer]:
+def _refuse(error: EventError, event_id: str) -> Heard:
+    _LOG.warning("event refused", extra={"reason": str(error)})
+    return Heard(answer="refused", event_id=event_id, reason=str(error))
+
+
+def _match(event: ModelRegistered, index: PolicyIndex) -> tuple[list[Offer], str]:
+    """Return the offers, and why those policies that select the model do not match."""
     fixed = {"event_id": event.event_id, "model": event.model, "version": event.version}
     answers = index.match(event)
+    reasons = []
     if not answers:
-        reason = f"none of {len(index)} policies selects model {event.model!r}"
-        _LOG.info("no match", extra={**fixed, "reason": reason})
+        reasons.append(f"none of {len(index)} policies selects model {event.model!r}")
+        _LOG.info("no match", extra={**fixed, "reason": reasons[0]})
     for answer in answers:
         if isinstance(answer, NoMatch):
             extra = {**fixed, "policy": answer.policy, "reason": answer.reason}
             _LOG.info("no match", extra=extra)
-    return [answer for answer in answers if isinstance(answer, Offer)]
+            reasons.append(f"policy {answer.policy!r}: {answer.reason}")
+    return [answer for answer in answers if isinstance(answer, Offer)], "; ".join(reasons)

@@ -1,4 +1,4 @@
-"""What people may ask of rollouts: list them, show one, and every operation on one in flight."""
+"""What people may ask of rollouts: every operation on one in flight."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -18,18 +18,8 @@ from deploy_logic.rollout import (
     list_possible,
     refuse_answer,
 )
-from deploy_logic.view import summarise
 
 _LOG = logging.getLogger("rollout")
-
-
-def list_rollouts(engine: Engine) -> Json:
-    """Return every rollout without its timeline, newest first.
-
-    What the workspace showed to be no match was never a rollout; its ledger tells.
-    """
-    shown = [summarise(one) for one in engine.list_rollouts()]
-    return {"rollouts": [one for one in shown if one["phase"] != Phase.NO_MATCH]}
 
 
 def show_rollout(engine: Engine, rollout_id: str) -> Json:

@@ -69,6 +69,7 @@ def sweep(
         "seen": _look_at_weights(this, books),
         "offered": _offer_lost(this, policies),
     }
+    engine.note_sweep(this.now)
     _LOG.info("swept", extra={what: len(ids) for what, ids in done.items()})
     return done
 

@@ -39,6 +39,7 @@ class PolicyFiles(Part):
     requests: Mapping[str, str]  # by the name the policy uses
     schemas: Mapping[str, str] = Field(default_factory=dict)  # of answers
     queries: Mapping[str, str] = Field(default_factory=dict)  # of logs
+    source: str = ""  # the file that it was read from, for people
 
     @property
     def hash(self) -> str:
@@ -46,9 +47,9 @@ class PolicyFiles(Part):
 
         What is left at its default is left out, so that a key that is new changes no policy.
         """
-        text = json.dumps(
-            self.model_dump(mode="json", exclude={"folder"}, exclude_defaults=True), sort_keys=True
-        )
+        places = {"folder", "source"}
+        told = self.model_dump(mode="json", exclude=places, exclude_defaults=True)
+        text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -184,7 +185,7 @@ class _Folder:
                     short = refuse_bakes(found.policy, self._metric_lag)
                     complaints += [point(file, document.place, one.path, one) for one in short]
                 if found.policy is not None and not complaints:
-                    files = PolicyFiles(policy=found.policy, **texts)
+                    files = PolicyFiles(policy=found.policy, source=file, **texts)
                     self._read.append(_Read(file=file, document=document, files=files))
         self._complaints += complaints
 
