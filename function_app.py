@@ -1,6 +1,7 @@
 """Triggers, routes and auth levels: a table of contents. Bodies are one call into deploy_logic."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import azure.durable_functions as df
@@ -10,14 +11,17 @@ from deploy_logic.activities.workspace import ACTIVITIES
 from deploy_logic.adapters import durable, durable_entity
 from deploy_logic.adapters.durable import DurableEngine, bind_activity
 from deploy_logic.adapters.http import answer, read_said
-from deploy_logic.adapters.identity import Principal, read_principal
+from deploy_logic.adapters.identity import Principal, require
 from deploy_logic.app import App
 from deploy_logic.ledger.controls import Control
 from deploy_logic.operations import endpoints, intake, rollouts
 from deploy_logic.operations import sweep as sweeping
 from deploy_logic.operations.endpoints import Desk
+from deploy_logic.right import Right
+from deploy_logic.rollout import Operation
 
-app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
+# No key is asked for: every route looks itself who comes, and what they may do.
+app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 this = App(environment=os.environ, folder=Path(__file__).parent)
 
 
@@ -71,8 +75,7 @@ def list_rollouts(
     req: func.HttpRequest, client: df.SyncDurableFunctionsClient
 ) -> func.HttpResponse:
     """Every rollout, newest first."""
-    del req
-    return answer(lambda: rollouts.list_rollouts(DurableEngine(client)))
+    return reading(req, lambda: rollouts.list_rollouts(DurableEngine(client)))
 
 
 @app.route("rollouts/{rollout_id}", methods=["GET"])
@@ -80,7 +83,7 @@ def list_rollouts(
 def show_rollout(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) -> func.HttpResponse:
     """One rollout with its timeline."""
     rollout_id = req.route_params["rollout_id"]
-    return answer(lambda: rollouts.show_rollout(DurableEngine(client), rollout_id))
+    return reading(req, lambda: rollouts.show_rollout(DurableEngine(client), rollout_id))
 
 
 @app.route("rollouts/{rollout_id}/retry", methods=["POST"])
@@ -99,7 +102,9 @@ def ask_rollout(req: func.HttpRequest, client: df.SyncDurableFunctionsClient) ->
     place = (req.route_params["rollout_id"], req.route_params["operation"])
 
     def ask() -> object:
-        who, engine = known(req), DurableEngine(client)
+        is_own = place[1] == Operation.PROMOTE_NOW
+        who = known(req, Right.PROMOTE_NOW if is_own else Right.OPERATE)
+        engine = DurableEngine(client)
         return rollouts.ask(engine, *place, by=who.id, claims=who.claims, said=read_said(req))
 
     return answer(ask)
@@ -118,8 +123,7 @@ def list_endpoints(
     req: func.HttpRequest, client: df.SyncDurableFunctionsClient
 ) -> func.HttpResponse:
     """Every endpoint's ledger."""
-    del req
-    return answer(lambda: endpoints.list_endpoints(DurableEngine(client)))
+    return reading(req, lambda: endpoints.list_endpoints(DurableEngine(client)))
 
 
 @app.route("endpoints/{endpoint}", methods=["GET"])
@@ -129,7 +133,7 @@ def show_endpoint(
 ) -> func.HttpResponse:
     """One endpoint's ledger: what runs, waits and was answered."""
     endpoint = req.route_params["endpoint"]
-    return answer(lambda: endpoints.show_endpoint(desk(client), endpoint))
+    return reading(req, lambda: endpoints.show_endpoint(desk(client), endpoint))
 
 
 @app.route("endpoints/{endpoint}/{act}", methods=["POST"])
@@ -170,20 +174,31 @@ def show_controls(
     req: func.HttpRequest, client: df.SyncDurableFunctionsClient
 ) -> func.HttpResponse:
     """Show what is stopped or suspended, and whose turn it is."""
-    del req
-    return answer(lambda: endpoints.show_controls(desk(client)))
+    return reading(req, lambda: endpoints.show_controls(desk(client)))
 
 
 def desk(client: df.SyncDurableFunctionsClient, req: func.HttpRequest | None = None) -> Desk:
     """Return what an operation needs; with the request, also who asks."""
-    by = known(req).id if req is not None else ""
+    by = known(req, Right.OPERATE).id if req is not None else ""
     engine = DurableEngine(client)
     return Desk(settings=this.settings, policies=this.policies, engine=engine, by=by)
 
 
-def known(req: func.HttpRequest) -> Principal:
-    """Return who asks, as the platform says."""
-    return read_principal(req.headers, is_trusted=this.settings.trust_platform_identity)
+def reading(req: func.HttpRequest, act: Callable[[], object]) -> func.HttpResponse:
+    """Return what the act answers to somebody who may read."""
+
+    def look() -> object:
+        known(req)
+        return act()
+
+    return answer(look)
+
+
+def known(req: func.HttpRequest, right: Right = Right.READ) -> Principal:
+    """Return who asks, who must have that right."""
+    who = this.identities.read(req.headers)
+    require(who, right)
+    return who
 
 
 for _story in (durable.roll_out, durable.relay_operation, durable.wake_ledger):

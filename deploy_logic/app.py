@@ -17,6 +17,8 @@ from deploy_logic.settings import Settings, read_settings
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+    from deploy_logic.adapters.identity_source import Identities
+
 _LOG = logging.getLogger("rollout")
 # The SDKs would log every request with its headers, and three lines for every token.
 for _chatty in ("azure.core.pipeline.policies.http_logging_policy", "azure.identity"):
@@ -44,6 +46,13 @@ class App:
         from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
         return DefaultAzureCredential()
+
+    @functools.cached_property
+    def identities(self) -> "Identities":
+        """Tells who is asking."""
+        from deploy_logic.adapters.identity_source import Identities  # noqa: PLC0415 - as above
+
+        return Identities.open(self.settings)
 
     def _open_workspace(self, workspace: str) -> Workspace:
         from deploy_logic.adapters.azure_ml import AzureMl  # noqa: PLC0415 - as above
