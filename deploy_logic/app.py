@@ -19,6 +19,8 @@ from deploy_logic.settings import Settings, read_settings
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+    from deploy_logic.adapters.identity_source import Identities
+
 _LOG = logging.getLogger("rollout")
 # The SDKs would log every request with its headers, and three lines for every token.
 for _chatty in ("azure.core.pipeline.policies.http_logging_policy", "azure.identity"):
@@ -54,15 +56,15 @@ class App:
             open_workspace=self.open_workspace,
             dashboard=self.folder / "dashboard",
             identify=self._identify,
-            describe_sign_in=lambda: {"kind": "platform"},
+            describe_sign_in=lambda: self.identities.describe(),
             now=lambda: datetime.now(UTC),
         )
 
     def _identify(self, headers: Mapping[str, str]) -> Visitor:
         """Return who asks; everything that is known of them comes from here."""
-        from deploy_logic.adapters.identity import read_principal, require  # noqa: PLC0415 - as there
+        from deploy_logic.adapters.identity import require  # noqa: PLC0415 - as below
 
-        who = read_principal(headers, is_trusted=self.settings.trust_platform_identity)
+        who = self.identities.read(headers)
         return Visitor(
             id=who.id,
             name=who.name,
@@ -77,6 +79,13 @@ class App:
         from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
         return DefaultAzureCredential()
+
+    @functools.cached_property
+    def identities(self) -> "Identities":
+        """Tells who is asking."""
+        from deploy_logic.adapters.identity_source import Identities  # noqa: PLC0415 - as above
+
+        return Identities.open(self.settings)
 
     def _open_workspace(self, workspace: str) -> Workspace:
         from deploy_logic.adapters.azure_ml import AzureMl  # noqa: PLC0415 - as above

@@ -1,5 +1,6 @@
-"""What a person may do, as the API's routes ask for it. Pure."""
+"""What a person may do, as the API's routes ask for it, and which app roles give it. Pure."""
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 
@@ -12,3 +13,19 @@ class Right(StrEnum):
 
 
 EVERY_RIGHT = frozenset(Right)
+# The least app role that gives each right; infra/app-registration.json makes them.
+APP_ROLES: Mapping[Right, str] = {
+    Right.READ: "Rollouts.Read",
+    Right.OPERATE: "Rollouts.Operate",
+    Right.PROMOTE_NOW: "Rollouts.PromoteNow",
+}
+_GIVES: Mapping[str, frozenset[Right]] = {
+    APP_ROLES[Right.READ]: frozenset({Right.READ}),
+    APP_ROLES[Right.OPERATE]: frozenset({Right.READ, Right.OPERATE}),
+    APP_ROLES[Right.PROMOTE_NOW]: EVERY_RIGHT,
+}
+
+
+def find_rights(roles: Iterable[str]) -> frozenset[Right]:
+    """Return what these app roles give together; a role that is not ours gives nothing."""
+    return frozenset(right for role in roles for right in _GIVES.get(role, ()))

@@ -1,5 +1,6 @@
 """The app settings, read once into one frozen value. The only reader of the environment."""
 
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -28,6 +29,12 @@ CLOUD_KEYS = (
 )
 _MOST_DIGITS = 7
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_AUDIENCE = re.compile(r"[\w:/.~-]{1,250}", re.ASCII)
+# Plain http only to this very machine, where nobody stands between.
+_AUTHORITY = re.compile(
+    r"https://[a-z0-9._-]+(:[0-9]{1,5})?/?|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?/?",
+    re.IGNORECASE | re.ASCII,
+)
 _HOST = re.compile(r"(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\]):([0-9]{1,5})", re.ASCII)
 _LAST_PORT = 65_535
 PUBLIC_CLOUD = {
@@ -54,6 +61,9 @@ class Settings:
     sweep_look_back: timedelta  # how old a registration the sweep may still start
     event_queue: str = ""  # the Storage queue to take events from; empty: Event Grid calls us
     logs_workspace: str = ""  # the Log Analytics workspace that logs gates ask; empty: none
+    tenant: str = ""  # the Entra tenant whose access tokens count; empty: no token counts
+    audience: tuple[str, ...] = ()  # what tokens must be for; the first is our client id
+    authority: str = ""  # who issues the tokens; empty: the cloud's active_directory
     trust_platform_identity: bool  # the platform strips and sets X-MS-CLIENT-PRINCIPAL
     gate_hosts: tuple[str, ...] = ()  # host:port of private services that gates may call
     max_parallel: int = 0  # rollouts that go on at once over all endpoints; 0: no cap
@@ -82,13 +92,18 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
         "creation_deadline": take("ROLLOUT_CREATION_DEADLINE", "1h", _positive),
         "shift_deadline": take("ROLLOUT_SHIFT_DEADLINE", "30m", _positive),
         "metric_lag": take("ROLLOUT_METRIC_LAG", "3m", parse_duration),
-        "logs_workspace": take("ROLLOUT_LOGS_WORKSPACE", "", _guid),
+        "logs_workspace": take("ROLLOUT_LOGS_WORKSPACE", "", _logs_guid),
         "sweep_look_back": take("ROLLOUT_SWEEP_LOOK_BACK", "2d", parse_duration),
         "event_queue": take("ROLLOUT_EVENT_QUEUE", "", _queue),
         "gate_hosts": take("ROLLOUT_GATE_HOSTS", "", _hosts),
         "max_parallel": take("ROLLOUT_MAX_PARALLEL", "0", _count),
+        "tenant": take("ROLLOUT_TENANT", "", _tenant),
+        "audience": take("ROLLOUT_AUDIENCE", "", _audience),
+        "authority": take("ROLLOUT_AUTHORITY", "", _authority),
         "trust_platform_identity": take("ROLLOUT_TRUST_PLATFORM_IDENTITY", "false", _flag),
     }
+    if None not in (values["tenant"], values["audience"]):
+        wrong += _half_named(bool(values["tenant"]), bool(values["audience"]))
     if wrong:
         raise SettingsError("reading app settings: " + "; ".join(wrong))
     return Settings(**values)  # type: ignore[arg-type] # None only where wrong has a line
@@ -115,8 +130,9 @@ def _cloud(text: str) -> Mapping[str, str]:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(given, dict) or set(given) != set(CLOUD_KEYS):
         raise ValueError(f"{text!r} is not a JSON object with exactly {', '.join(CLOUD_KEYS)}")
-    if not str(given["resource_manager"]).startswith("https://"):
-        raise ValueError(f"resource_manager {given['resource_manager']!r} is not an https address")
+    for key in ("resource_manager", "active_directory"):
+        if not str(given[key]).startswith("https://"):
+            raise ValueError(f"{key} {given[key]!r} is not an https address")
     return {key: str(value) for key, value in given.items()}
 
 
@@ -136,13 +152,43 @@ def _queue(text: str) -> str:
     return text
 
 
-def _guid(text: str) -> str:
+def _guid(text: str, *, what: str) -> str:
     if text and _GUID.fullmatch(text) is None:
-        raise ValueError(
-            f"{text!r} is not the workspace id of a Log Analytics workspace (such as "
-            "00000000-0000-0000-0000-000000000000)"
-        )
+        raise ValueError(f"{text!r} is not {what} (such as 00000000-0000-0000-0000-000000000000)")
     return text
+
+
+_logs_guid = functools.partial(_guid, what="the workspace id of a Log Analytics workspace")
+
+
+def _tenant(text: str) -> str:
+    return _guid(text, what="the id of an Entra tenant").lower()
+
+
+def _audience(text: str) -> tuple[str, ...]:
+    first, *others = [part.strip() for part in text.split(",") if part.strip()] or [""]
+    client = _guid(first, what="the application (client) id of an app registration").lower()
+    for one in others:
+        if _AUDIENCE.fullmatch(one) is None:
+            raise ValueError(f"{one!r} is not an audience (such as api://{client})")
+    return (client, *others) if client else ()
+
+
+def _authority(text: str) -> str:
+    if text and _AUTHORITY.fullmatch(text) is None:
+        raise ValueError(
+            f"{text!r} is not the https address of who issues tokens (such as "
+            "https://login.microsoftonline.com; http for 127.0.0.1 only)"
+        )
+    return text.rstrip("/")
+
+
+def _half_named(has_tenant: bool, has_audience: bool) -> list[str]:  # noqa: FBT001 - a pair
+    """Complain when only one of two settings is there that mean nothing without each other."""
+    if has_tenant == has_audience:
+        return []
+    named, missing = ("ROLLOUT_TENANT", "ROLLOUT_AUDIENCE")[:: 1 if has_tenant else -1]
+    return [f"{missing}: '' while {named} is set (both, or neither)"]
 
 
 def _hosts(text: str) -> tuple[str, ...]:

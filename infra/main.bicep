@@ -90,10 +90,13 @@ param maximumInstances int = 40
 @description('Subnet for the app, delegated to Microsoft.App/environments and with the service endpoint Microsoft.Storage; empty for none. With one, the storage account is closed to all but it.')
 param subnetId string = ''
 
-@description('Application (client) id of the app registration that people sign in to; empty for none, and then nobody can operate.')
+@description('Application (client) id of the app registration that people sign in to; empty for none, and then nobody is let in.')
 param authClientId string = ''
 
-@description('Whether the app may trust the principal header; only after you have seen an unauthenticated call refused.')
+@description('Lets the platform check sign-ins too, before the app does.')
+param platformSignIn bool = false
+
+@description('Whether the app may trust the principal header; only with platformSignIn, and only after you have seen an unauthenticated call refused.')
 param trustPlatformIdentity bool = false
 
 @description('Gives the right to read metrics of the workspaces, for metric gates.')
@@ -197,6 +200,7 @@ module app 'modules/app.bicep' = {
     maximumInstances: maximumInstances
     subnetId: subnetId
     authClientId: authClientId
+    platformSignIn: platformSignIn
     trustPlatformIdentity: trustPlatformIdentity
     appSettings: appSettings
   }

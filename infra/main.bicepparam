@@ -17,6 +17,7 @@ param instanceMemory = int(readEnvironmentVariable('ROLLOUTS_INSTANCE_MEMORY', '
 param maximumInstances = int(readEnvironmentVariable('ROLLOUTS_MAXIMUM_INSTANCES', '40'))
 param subnetId = readEnvironmentVariable('ROLLOUTS_SUBNET_ID', '')
 param authClientId = readEnvironmentVariable('ROLLOUTS_AUTH_CLIENT_ID', '')
+param platformSignIn = bool(readEnvironmentVariable('ROLLOUTS_PLATFORM_SIGN_IN', 'false'))
 param trustPlatformIdentity = bool(readEnvironmentVariable('ROLLOUTS_TRUST_PLATFORM_IDENTITY', 'false'))
 param grantMetrics = bool(readEnvironmentVariable('ROLLOUTS_GRANT_METRICS', 'false'))
 param logWorkspaceIds = json(readEnvironmentVariable('ROLLOUTS_LOG_WORKSPACE_IDS', '[]'))

@@ -115,6 +115,10 @@ ADAPTERS: Mapping[str, frozenset[str]] = {
     "durable_entity": frozenset({"durabletask"}),
     "http": frozenset({"azure.functions"}),
     "identity": frozenset(),
+    "identity_platform": frozenset(),
+    "identity_keys": frozenset({"azure.core", "cryptography", "jwt"}),
+    "identity_token": frozenset({"cryptography", "jwt"}),
+    "identity_source": frozenset(),
     "webhook": frozenset({"certifi"}),
 }
 ORDER = [*THIRD_PARTY, "adapters"]
@@ -328,7 +332,7 @@ this, engine = function_app.this, FakeEngine(Clock())
 offered = intake.handle_event(
     sys.argv[1], settings=this.settings, policies=this.policies, engine=engine
 )
-heavy = ("azure.ai.ml", "azure.identity", "marshmallow", "deploy_logic.adapters.azure_ml")
+heavy = ("azure.ai.ml", "azure.identity", "jwt", "marshmallow", "deploy_logic.adapters.azure_ml")
 print(json.dumps({"offered": offered, "imported": [n for n in heavy if n in sys.modules]}))
 """
 

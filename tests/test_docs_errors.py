@@ -19,7 +19,12 @@ ANSWERING = [
     "deploy_logic/operations/endpoints.py",
     "deploy_logic/adapters/http.py",
     "deploy_logic/adapters/identity.py",
+    "deploy_logic/adapters/identity_platform.py",
+    "deploy_logic/adapters/identity_source.py",
+    "deploy_logic/adapters/identity_token.py",
 ]
+# What is asked of whoever comes: who that is, and the right.
+WHO = ("read_principal", "require")
 # Each program: where it returns its exit code, or leaves with sys.exit.
 PROGRAMS = {
     **{
@@ -107,9 +112,9 @@ def calls(node: ast.AST) -> Iterator[str]:
     for found in ast.walk(node):
         if isinstance(found, ast.Call) and getattr(found.func, "id", "") == "desk":
             if len(found.args) > 1:  # with the request: it is looked at who asks
-                yield "read_principal"
+                yield from WHO
         elif isinstance(found, ast.Name):
-            yield "read_principal" if found.id == "known" else found.id
+            yield from WHO if found.id in {"known", "reading"} else (found.id,)
         elif isinstance(found, ast.Attribute):
             yield found.attr
 
@@ -148,7 +153,9 @@ def answers() -> dict[str, set[int]]:
 def test_every_route_has_its_row_with_its_statuses() -> None:
     found = answers()
     assert set(found) == routes()
-    assert found["POST /api/rollouts/{rollout_id}/{operation}"] == {200, 400, 401, 403, 404, 409}
+    assert found["POST /api/rollouts/{rollout_id}/{operation}"] == {
+        200, 400, 401, 403, 404, 409, 503
+    }  # fmt: skip
     table = {
         row[0].strip("`"): {int(number) for number in row[1].split(", ")}
         for row in rows("## Statuses of the routes", "route | statuses")

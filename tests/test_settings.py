@@ -17,6 +17,8 @@ from tests.builders import WORKSPACE
 REPOSITORY = Path(__file__).parents[1]
 APP = Path("app")
 LOGS = "63613592-b6f7-4c3d-a390-22ba13102111"
+TENANT = "AAAAAAAA-0000-4000-8000-00000000000a"
+CLIENT = "CCCCCCCC-0000-4000-8000-00000000000c"
 CLOUD = {key: f"https://{key}" for key in CLOUD_KEYS}
 # Read by the Functions host and its worker, not by us.
 FUNCTIONS_OWN = {
@@ -74,6 +76,18 @@ def test_workspaces_alone_are_enough() -> None:
         ("ROLLOUT_METRIC_LAG", "5m", "metric_lag", timedelta(minutes=5)),
         ("ROLLOUT_LOGS_WORKSPACE", LOGS, "logs_workspace", LOGS),
         ("ROLLOUT_SWEEP_LOOK_BACK", "0s", "sweep_look_back", timedelta(0)),
+        ("ROLLOUT_TENANT", "", "tenant", ""),
+        ("ROLLOUT_AUDIENCE", " ,", "audience", ()),
+        ("ROLLOUT_AUTHORITY", "", "authority", ""),
+        (
+            "ROLLOUT_AUTHORITY",
+            "https://login.microsoftonline.us/",
+            "authority",
+            "https://login.microsoftonline.us",
+        ),
+        ("ROLLOUT_AUTHORITY", "http://127.0.0.1:8400", "authority", "http://127.0.0.1:8400"),
+        ("ROLLOUT_AUTHORITY", "http://localhost", "authority", "http://localhost"),
+        ("ROLLOUT_AUTHORITY", "http://[::1]:8400", "authority", "http://[::1]:8400"),
         ("ROLLOUT_TRUST_PLATFORM_IDENTITY", "True", "trust_platform_identity", True),
         ("ROLLOUT_TRUST_PLATFORM_IDENTITY", "1", "trust_platform_identity", True),
         ("ROLLOUT_TRUST_PLATFORM_IDENTITY", " 0 ", "trust_platform_identity", False),
@@ -112,6 +126,22 @@ def test_reads(key: str, text: str, field: str, value: Any) -> None:
         ("ROLLOUT_METRIC_LAG", "-3m", "'-3m' is not a length of time"),
         ("ROLLOUT_LOGS_WORKSPACE", "logs-prod", "'logs-prod' is not the workspace id of a Log"),
         ("ROLLOUT_SWEEP_LOOK_BACK", "-1d", "'-1d' is not a length of time"),
+        (
+            "ROLLOUT_CLOUD_METADATA",
+            json.dumps({**CLOUD, "active_directory": "http://x"}),
+            "active_directory 'http://x' is not an https address",
+        ),
+        ("ROLLOUT_TENANT", "contoso.com", "'contoso.com' is not the id of an Entra tenant"),
+        ("ROLLOUT_TENANT", "common", "'common' is not the id of an Entra tenant"),
+        ("ROLLOUT_AUDIENCE", "rollouts", "'rollouts' is not the application (client) id"),
+        ("ROLLOUT_AUDIENCE", f"api://x, {CLIENT}", "'api://x' is not the application (client)"),
+        ("ROLLOUT_AUDIENCE", f"{CLIENT}, a b", "'a b' is not an audience (such as api://cccccccc"),
+        ("ROLLOUT_AUTHORITY", "http://login.contoso.com", "is not the https address of who"),
+        ("ROLLOUT_AUTHORITY", "http://127.0.0.1.eve.com", "is not the https address of who"),
+        ("ROLLOUT_AUTHORITY", "http://127.0.0.1:80@eve.com", "is not the https address of who"),
+        ("ROLLOUT_AUTHORITY", "https://login/x?y", "is not the https address of who"),
+        ("ROLLOUT_AUTHORITY", "https://me@login", "is not the https address of who"),
+        ("ROLLOUT_AUTHORITY", "login.microsoftonline.com", "is not the https address of who"),
         ("ROLLOUT_TRUST_PLATFORM_IDENTITY", "yes", "'yes' is neither true nor false"),
     ],
 )
@@ -120,6 +150,28 @@ def test_refuses(key: str, text: str, says: str) -> None:
         read(**{key: text})
     assert f"{key}: " in str(refused.value)
     assert says in str(refused.value)
+
+
+def test_tokens_count_with_tenant_and_audience() -> None:
+    told = read(ROLLOUT_TENANT=TENANT, ROLLOUT_AUDIENCE=f"{CLIENT}, api://{CLIENT},api://Rollouts")
+    assert told == dataclasses.replace(
+        read(),
+        tenant=TENANT.lower(),
+        audience=(CLIENT.lower(), f"api://{CLIENT}", "api://Rollouts"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "missing"),
+    [
+        ({"ROLLOUT_TENANT": TENANT}, "ROLLOUT_AUDIENCE: '' while ROLLOUT_TENANT is set"),
+        ({"ROLLOUT_AUDIENCE": CLIENT}, "ROLLOUT_TENANT: '' while ROLLOUT_AUDIENCE is set"),
+    ],
+    ids=["tenant alone", "audience alone"],
+)
+def test_half_of_what_tokens_need_is_refused(named: dict[str, str], missing: str) -> None:
+    with pytest.raises(SettingsError, match=missing):
+        read(**named)
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:

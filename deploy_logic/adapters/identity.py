@@ -1,24 +1,13 @@
-"""Who is asking, as the platform's authentication says it in its principal header.
+"""Somebody who is signed in: who that is, how policies may name them, and what they may do."""
 
-The header can be forged wherever the platform does not strip and set it, so it counts only when the
-settings say that it does: https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities
-"""
-
-import base64
-import binascii
-import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from deploy_logic.errors import OperationError
-from deploy_logic.right import EVERY_RIGHT, Right
+from deploy_logic.right import APP_ROLES, Right, find_rights
 
-_LONG = "http://schemas.microsoft.com"
-_OBJECT_ID = (f"{_LONG}/identity/claims/objectidentifier", "oid")
-_SOAP = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
-_NAME = ("name", "preferred_username", "upn", f"{_SOAP}/name", f"{_SOAP}/upn")
-_GROUP = (f"{_LONG}/ws/2008/06/identity/claims/groups", "groups")
-_ROLE = (f"{_LONG}/ws/2008/06/identity/claims/role", "roles")
+_LOG = logging.getLogger("rollout")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,47 +19,37 @@ class Principal:
     # user:, group: and role:, as approvers are written in policies. And name:, which gives no right
     # because names change hands; but a workspace may know by it who registered a version.
     claims: tuple[str, ...]
-    rights: frozenset[Right] = EVERY_RIGHT  # who may sign in is decided at the platform
+    rights: frozenset[Right] = frozenset()  # from app roles alone: without one, none
 
 
-def read_principal(headers: Mapping[str, str], *, is_trusted: bool) -> Principal:
-    """Return who calls; OperationError 401 when there is nobody to trust."""
-    if not is_trusted:
-        raise OperationError(
-            "nobody is known: the app is told that the platform does not guard it "
-            "(ROLLOUT_TRUST_PLATFORM_IDENTITY)",
-            status=401,
-        )
-    header = next((v for k, v in headers.items() if k.lower() == "x-ms-client-principal"), "")
-    try:
-        claims = json.loads(base64.b64decode(header, validate=True))["claims"]
-        found = [(claim["typ"], claim["val"]) for claim in claims]
-    except (binascii.Error, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise OperationError("nobody is signed in (a principal is needed)", status=401) from error
-    ids = _values(found, _OBJECT_ID)
-    if not ids:
-        raise OperationError("the principal has no object id", status=401)
-    groups = [f"group:{one}" for one in _values(found, _GROUP)]
-    roles = [f"role:{one}" for one in _values(found, _ROLE)]
-    names = list(dict.fromkeys(_values(found, _NAME)))
+def make_principal(
+    object_id: str, *, names: Sequence[str], groups: Iterable[str], roles: Sequence[str]
+) -> Principal:
+    """Return the principal that those claims of a sign-in make; the first name is shown."""
     return Principal(
-        id=ids[0],
+        id=object_id,
         name=next(iter(names), ""),
-        claims=(f"user:{ids[0]}", *groups, *roles, *(f"name:{one}" for one in names)),
+        claims=(
+            f"user:{object_id}",
+            *(f"group:{one}" for one in groups),
+            *(f"role:{one}" for one in roles),
+            *(f"name:{one}" for one in dict.fromkeys(names)),
+        ),
+        rights=find_rights(roles),
     )
 
 
 def require(principal: Principal, right: Right) -> None:
     """Raise OperationError 403 unless the person has the right."""
     if right not in principal.rights:
-        raise OperationError(f"{principal.id} has no right to {right}", status=403)
+        role = APP_ROLES[right]
+        text = f"{principal.id} has no right to {right} (the app role {role} gives it)"
+        raise OperationError(text, status=403, app_role=role)
 
 
-def _values(found: Sequence[tuple[object, object]], kinds: Sequence[str]) -> list[str]:
-    """Return the texts of those claims, those of the first kind first."""
-    return [
-        value
-        for kind in kinds
-        for named, value in found
-        if named == kind and isinstance(value, str) and value
-    ]
+def tell_overage(object_id: str) -> None:
+    """Log that Entra left this person's groups out: then nobody is known to be in a group.
+
+    https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference#groups-overage-claim
+    """
+    _LOG.warning("groups left out", extra={"by": object_id})

@@ -52,6 +52,9 @@ param subnetId string
 @description('App registration that people sign in to; empty for none.')
 param authClientId string
 
+@description('Whether the platform checks sign-ins too, before the app does.')
+param platformSignIn bool
+
 @description('Whether the app may trust the principal header.')
 param trustPlatformIdentity bool
 
@@ -93,6 +96,8 @@ var usualSettings = {
   AzureWebJobsStorage__queueServiceUri: storage.properties.primaryEndpoints.queue
   AzureWebJobsStorage__tableServiceUri: storage.properties.primaryEndpoints.table
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
+  ROLLOUT_AUDIENCE: empty(authClientId) ? '' : '${authClientId},api://${authClientId}'
+  ROLLOUT_AUTHORITY: empty(authClientId) ? '' : environment().authentication.loginEndpoint
   ROLLOUT_CLOUD_METADATA: ''
   ROLLOUT_CREATION_DEADLINE: '1h'
   ROLLOUT_EVENT_QUEUE: eventQueue
@@ -105,7 +110,8 @@ var usualSettings = {
   ROLLOUT_SHIFT_DEADLINE: '30m'
   ROLLOUT_SWEEP_LOOK_BACK: '2d'
   ROLLOUT_SWEEP_SCHEDULE: '0 */5 * * * *'
-  ROLLOUT_TRUST_PLATFORM_IDENTITY: trustPlatformIdentity && !empty(authClientId) ? 'true' : 'false'
+  ROLLOUT_TENANT: empty(authClientId) ? '' : tenant().tenantId
+  ROLLOUT_TRUST_PLATFORM_IDENTITY: trustPlatformIdentity && platformSignIn && !empty(authClientId) ? 'true' : 'false'
   ROLLOUT_WORKSPACES: join(workspaceIds, ',')
 }
 // host.json names Azure Storage; a setting of this form goes before it.
@@ -197,9 +203,10 @@ resource noScmPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2
   }
 }
 
-// Sign-in is checked by the platform, with tokens only: no client secret, no login page. Event Grid
-// calls the webhook with its own key, so that path is left out.
-resource auth 'Microsoft.Web/sites/config@2024-04-01' = if (!empty(authClientId)) {
+// Tokens are checked by the app itself; this checks them before it, with tokens only: no client
+// secret, no login page. Event Grid calls the webhook with its own key, so that path is left out, and
+// so is what tells nobody anything: the page that people sign in on, and whether the app is up.
+resource auth 'Microsoft.Web/sites/config@2024-04-01' = if (platformSignIn && !empty(authClientId)) {
   parent: app
   name: 'authsettingsV2'
   properties: {
@@ -212,6 +219,11 @@ resource auth 'Microsoft.Web/sites/config@2024-04-01' = if (!empty(authClientId)
       excludedPaths: [
         '/runtime/webhooks/EventGrid'
         '/runtime/webhooks/eventgrid'
+        '/api/dashboard'
+        '/api/dashboard/*'
+        '/api/health'
+        '/api/openapi.json'
+        '/api/sign-in'
       ]
     }
     identityProviders: {
