@@ -56,7 +56,7 @@ class App:
             open_workspace=self.open_workspace,
             dashboard=self.folder / "dashboard",
             identify=self._identify,
-            describe_sign_in=lambda: self.identities.describe(),
+            describe_sign_in=self.identities.describe,
             now=lambda: datetime.now(UTC),
         )
 
