@@ -16,8 +16,10 @@ from deploy_logic.ledger.controls import Control
 from deploy_logic.operations import endpoints, intake, rollouts
 from deploy_logic.operations import sweep as sweeping
 from deploy_logic.operations.endpoints import Desk
+from deploy_logic.telemetry.line import write_as_json
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
+write_as_json()
 this = App(environment=os.environ, folder=Path(__file__).parent)
 
 

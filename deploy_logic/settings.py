@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -55,6 +55,8 @@ class Settings:
     logs_workspace: str = ""  # the Log Analytics workspace that logs gates ask; empty: none
     trust_platform_identity: bool  # the platform strips and sets X-MS-CLIENT-PRINCIPAL
     gate_hosts: tuple[str, ...] = ()  # host:port of private services that gates may call
+    insights: str = field(default="", repr=False)  # connection string of Application Insights
+    otlp: str = ""  # where OpenTelemetry is sent besides; its exporters read the rest of OTEL_*
     max_parallel: int = 0  # rollouts that go on at once over all endpoints; 0: no cap
 
 
@@ -86,6 +88,8 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
         "event_queue": take("ROLLOUT_EVENT_QUEUE", "", _queue),
         "gate_hosts": take("ROLLOUT_GATE_HOSTS", "", _hosts),
         "max_parallel": take("ROLLOUT_MAX_PARALLEL", "0", _count),
+        "insights": take("APPLICATIONINSIGHTS_CONNECTION_STRING", "", str),
+        "otlp": take("OTEL_EXPORTER_OTLP_ENDPOINT", "", str),
         "trust_platform_identity": take("ROLLOUT_TRUST_PLATFORM_IDENTITY", "false", _flag),
     }
     if wrong:

@@ -21,6 +21,8 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "duration": frozenset(),
     "settings": frozenset(),
+    "telemetry.recorder": frozenset(),
+    "telemetry.line": frozenset(),
     "event": frozenset(),
     "right": frozenset(),
     "pattern": frozenset({"re2"}),
@@ -77,6 +79,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "story.gating": frozenset(),
     "story.reverting": frozenset(),
     "story.orchestrator": frozenset(),
+    "telemetry.facts": frozenset(),
     "activities.activity": frozenset(),
     "activities.call": frozenset(),
     "activities.gate": frozenset(),
@@ -85,6 +88,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "operations.rollouts": frozenset(),
     "operations.endpoints": frozenset(),
     "operations.sighting": frozenset(),
+    "operations.overdue": frozenset(),
     "operations.sweep": frozenset(),
     "app": frozenset({"azure.core", "azure.identity"}),
 }
@@ -98,6 +102,7 @@ ADAPTERS: Mapping[str, frozenset[str]] = {
     "durable": frozenset({"azure.durable_functions", "durabletask"}),
     "durable_entity": frozenset({"durabletask"}),
     "http": frozenset({"azure.functions"}),
+    "open_telemetry": frozenset({"azure.core", "azure.monitor.opentelemetry", "opentelemetry"}),
     "identity": frozenset(),
     "webhook": frozenset({"certifi"}),
 }
@@ -110,7 +115,10 @@ LOGGING = frozenset(
         "operations.intake",
         "operations.rollouts",
         "operations.endpoints",
+        "operations.overdue",
         "operations.sweep",
+        "telemetry.facts",
+        "telemetry.line",
         "app",
     }
 )
@@ -305,7 +313,10 @@ this, engine = function_app.this, FakeEngine(Clock())
 offered = intake.handle_event(
     sys.argv[1], settings=this.settings, policies=this.policies, engine=engine
 )
-heavy = ("azure.ai.ml", "azure.identity", "marshmallow", "deploy_logic.adapters.azure_ml")
+heavy = (
+    "azure.ai.ml", "azure.identity", "azure.monitor", "marshmallow", "opentelemetry.sdk",
+    "deploy_logic.adapters.azure_ml",
+)
 print(json.dumps({"offered": offered, "imported": [n for n in heavy if n in sys.modules]}))
 """
 

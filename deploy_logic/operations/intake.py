@@ -14,6 +14,7 @@ from deploy_logic.matching import NoMatch, Offer, PolicyIndex
 from deploy_logic.policy.policy import Policy
 from deploy_logic.ports import Engine
 from deploy_logic.settings import Settings
+from deploy_logic.telemetry.recorder import Figure, count, span
 
 _LOG = logging.getLogger("rollout")
 
@@ -26,14 +27,24 @@ def handle_event(
     Returns the ids of what was offered. A bad event is recorded and answered, never raised:
     Event Grid would send it again for a day. Many policies come as a PolicyIndex.
     """
+    with span("event") as said:
+        result, offered = _handle(text, settings=settings, policies=policies, engine=engine)
+        said.say({"result": result})
+        count(Figure.EVENTS_RECEIVED, result=result)
+        return offered
+
+
+def _handle(
+    text: str, *, settings: Settings, policies: Iterable[Policy], engine: Engine
+) -> tuple[str, list[str]]:
     try:
         event = read_event(text, workspaces=settings.workspaces)
     except EventError as error:
         _LOG.warning("event refused", extra={"reason": str(error)})
-        return []
+        return "refused", []
     if isinstance(event, Ignored):
         _LOG.info("event ignored", extra={"event_id": event.event_id, "reason": event.reason})
-        return []
+        return "ignored", []
     index = policies if isinstance(policies, PolicyIndex) else PolicyIndex(policies)
     offers = _match(event, index)
     # What is stopped or suspended is asked only when something matched: one read of one entity.
@@ -43,7 +54,7 @@ def handle_event(
         engine.offer(replace(offer, needs_turn=settings.max_parallel > 0), barred=barred)
         fixed = {"event_id": event.event_id, "model": event.model, "version": event.version}
         _LOG.info("version offered", extra={**fixed, "rollout_id": offer.rollout_id})
-    return [offer.rollout_id for offer in offers]
+    return "offered" if offers else "no_match", [offer.rollout_id for offer in offers]
 
 
 def _match(event: ModelRegistered, index: PolicyIndex) -> list[Offer]:
