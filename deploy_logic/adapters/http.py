@@ -7,6 +7,7 @@ import azure.functions as func
 
 from deploy_logic.codec import Json
 from deploy_logic.errors import OperationError
+from deploy_logic.telemetry.recorder import span
 
 _LONGEST_BODY = 10_000  # characters
 _LONGEST_TEXT = 500
@@ -14,12 +15,15 @@ _LONGEST_TEXT = 500
 
 def answer(act: Callable[[], object]) -> func.HttpResponse:
     """Return what the act returns as JSON, or why it was refused."""
-    try:
-        return _respond(act(), status=200, kind="application/json")
-    except OperationError as error:
-        fixed = {"type": "about:blank", "title": str(error), "status": error.status}
-        problem = {**error.members, **fixed}
-        return _respond(problem, status=error.status, kind="application/problem+json")
+    with span("request") as said:
+        try:
+            answered = _respond(act(), status=200, kind="application/json")
+        except OperationError as error:
+            fixed = {"type": "about:blank", "title": str(error), "status": error.status}
+            problem = {**error.members, **fixed}
+            answered = _respond(problem, status=error.status, kind="application/problem+json")
+        said.say({"status": answered.status_code})
+        return answered
 
 
 def read_reason(request: func.HttpRequest) -> str:

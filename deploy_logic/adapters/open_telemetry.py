@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
@@ -174,15 +175,17 @@ def open_destinations(
     """Give what the settings name; an OTLP exporter reads the rest of OTEL_* itself."""
     if insights:
 
-        def make(what: str) -> Any:  # noqa: ANN401 - the SDK's own types
+        def make(what: str, **given: object) -> Any:  # noqa: ANN401 - the SDK's own types
             from azure.monitor.opentelemetry import exporter  # noqa: PLC0415 - a third of a second
 
             kind = getattr(exporter, f"AzureMonitor{what}Exporter")
-            return kind(connection_string=insights, credential=credential())
+            return kind(connection_string=insights, credential=credential(), **given)
 
+        ours = SimpleNamespace(resource=_describe())
         figures = _FigureSink(lambda: make("Metric"), _DELTA)
         yield Destination(
-            spans=_SpanSink(lambda: make("Trace")),
+            # it would look for the resource at the provider of the process, and we set none
+            spans=_SpanSink(lambda: make("Trace", tracer_provider=ours)),
             lines=_LineSink(lambda: make("Log")),
             figures=PeriodicExportingMetricReader(figures),
         )

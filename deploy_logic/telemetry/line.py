@@ -38,7 +38,9 @@ _SECRETS = (
         r"\1\2/…",
     ),
     (
-        re.compile(r"(?i)\b(bearer|basic|sharedaccesssignature|sharedkey)\s+[^\s\"',;]+"),
+        re.compile(
+            r"\b((?i:bearer|basic|sharedaccesssignature|sharedkey))\s+(?=[a-z]*[A-Z0-9=])[^\s\"',;]+"
+        ),
         rf"\1 {HIDDEN}",
     ),
     (
