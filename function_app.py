@@ -17,9 +17,11 @@ from deploy_logic.api.table import ROUTES
 from deploy_logic.app import App
 from deploy_logic.operations import intake
 from deploy_logic.operations import sweep as sweeping
+from deploy_logic.telemetry.line import write_as_json
 
 # Who may do what is decided in code, per route and person: a key of the host is nobody's identity.
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+write_as_json()
 this = App(environment=os.environ, folder=Path(__file__).parent)
 
 

@@ -15,6 +15,7 @@ from deploy_logic.plan.plan import Timings
 from deploy_logic.policy.files import PolicyFiles, read_policies
 from deploy_logic.ports import Engine, Logs, Monitor, Outside, Web, Workspace
 from deploy_logic.settings import Settings, read_settings
+from deploy_logic.telemetry.recorder import switch_on
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -33,6 +34,8 @@ class App:
     def __init__(self, *, environment: Mapping[str, str], folder: Path) -> None:
         """Read the settings and the policies; ask nobody."""
         self.settings: Settings = read_settings(environment, app=folder)
+        if self.settings.insights or self.settings.otlp:
+            self._switch_on_telemetry()
         loaded = read_policies(self.settings.policies, metric_lag=self.settings.metric_lag)
         for complaint in loaded.complaints:
             _LOG.error("policy refused", extra={"complaint": str(complaint)})
@@ -86,6 +89,18 @@ class App:
         from deploy_logic.adapters.identity_source import Identities  # noqa: PLC0415 - as above
 
         return Identities.open(self.settings)
+
+    def _switch_on_telemetry(self) -> None:
+        from deploy_logic.adapters import open_telemetry  # noqa: PLC0415 - few tests need it
+
+        settings = self.settings
+        recorder = open_telemetry.OpenTelemetry(
+            open_telemetry.open_destinations(
+                insights=settings.insights, otlp=settings.otlp, credential=lambda: self._credential
+            )
+        )
+        recorder.listen()
+        switch_on(recorder)
 
     def _open_workspace(self, workspace: str) -> Workspace:
         from deploy_logic.adapters.azure_ml import AzureMl  # noqa: PLC0415 - as above

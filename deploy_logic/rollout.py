@@ -141,9 +141,9 @@ class Rollout:
     ended: datetime | None = None
     timeline: tuple[Entry, ...] = ()
 
-    def enter(self, phase: Phase, *, at: datetime, text: str) -> "Rollout":
+    def enter(self, phase: Phase, *, at: datetime, text: str, **figures: object) -> "Rollout":
         """Return the rollout in another phase, with a line that says why."""
-        entry = Entry(at=at, text=text)
+        entry = Entry(at=at, text=text, figures={"phase": phase.value, **figures})
         return replace(
             self,
             phase=phase,

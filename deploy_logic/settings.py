@@ -4,7 +4,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -66,6 +66,8 @@ class Settings:
     authority: str = ""  # who issues the tokens; empty: the cloud's active_directory
     trust_platform_identity: bool  # the platform strips and sets X-MS-CLIENT-PRINCIPAL
     gate_hosts: tuple[str, ...] = ()  # host:port of private services that gates may call
+    insights: str = field(default="", repr=False)  # connection string of Application Insights
+    otlp: str = ""  # where OpenTelemetry is sent besides; its exporters read the rest of OTEL_*
     max_parallel: int = 0  # rollouts that go on at once over all endpoints; 0: no cap
 
 
@@ -100,6 +102,8 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
         "tenant": take("ROLLOUT_TENANT", "", _tenant),
         "audience": take("ROLLOUT_AUDIENCE", "", _audience),
         "authority": take("ROLLOUT_AUTHORITY", "", _authority),
+        "insights": take("APPLICATIONINSIGHTS_CONNECTION_STRING", "", str),
+        "otlp": take("OTEL_EXPORTER_OTLP_ENDPOINT", "", str),
         "trust_platform_identity": take("ROLLOUT_TRUST_PLATFORM_IDENTITY", "false", _flag),
     }
     if None not in (values["tenant"], values["audience"]):

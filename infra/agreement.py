@@ -21,6 +21,7 @@ _HOST_ONLY = {
     "AzureWebJobsStorage__credential",
     "AzureWebJobsStorage__queueServiceUri",
     "AzureWebJobsStorage__tableServiceUri",
+    "PYTHON_ENABLE_OPENTELEMETRY",
 }
 # Flex Consumption takes the worker from functionAppConfig, and storage by identity.
 _SAMPLE_ONLY = {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage"}
@@ -162,7 +163,7 @@ def _texts(folder: Path, repository: Path) -> Iterator[str]:
         if "query" in one["content"]
     ]
     for where, query in queries:
-        for text in re.findall(r"Message startswith '([^']+)'", query):
+        for text in list_asked(query):
             if text not in logged:
                 yield f"{where}: the app never logs {text!r}"
         for names in re.findall(r"Name in~ \(([^)]*)\)", query):
@@ -172,3 +173,13 @@ def _texts(folder: Path, repository: Path) -> Iterator[str]:
     for one in alerts["topic"]:
         if one["metric"] not in _TOPIC_METRICS:
             yield f"alerts.json: {one['name']}: {one['metric']!r} is no metric of a system topic"
+
+
+def list_asked(query: str) -> Iterator[str]:
+    """Give every event that a query asks for: by the beginning of the line, or as `said`."""
+    for begin in re.findall(r"Message startswith '([^']*)'", query):
+        found = re.fullmatch(r'\{"event": (?:"([^"]+)")?', begin)
+        if found is None or found[1]:
+            yield found[1] if found else begin
+    for one, several in re.findall(r"\bsaid (?:== ('[^']*')|in (\([^)]*\)))", query):
+        yield from re.findall(r"'([^']*)'", one or several)

@@ -21,6 +21,8 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "duration": frozenset(),
     "settings": frozenset(),
+    "telemetry.recorder": frozenset(),
+    "telemetry.line": frozenset(),
     "event": frozenset(),
     "right": frozenset(),
     "pattern": frozenset({"re2"}),
@@ -77,6 +79,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "story.gating": frozenset(),
     "story.reverting": frozenset(),
     "story.orchestrator": frozenset(),
+    "telemetry.facts": frozenset(),
     "activities.activity": frozenset(),
     "activities.call": frozenset(),
     "activities.gate": frozenset(),
@@ -91,6 +94,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "operations.replay": frozenset(),
     "operations.checks": frozenset(),
     "operations.sighting": frozenset(),
+    "operations.overdue": frozenset(),
     "operations.sweep": frozenset(),
     "api.visit": frozenset(),
     "api.said": frozenset(),
@@ -114,6 +118,7 @@ ADAPTERS: Mapping[str, frozenset[str]] = {
     "durable": frozenset({"azure.durable_functions", "durabletask"}),
     "durable_entity": frozenset({"durabletask"}),
     "http": frozenset({"azure.functions"}),
+    "open_telemetry": frozenset({"azure.core", "azure.monitor.opentelemetry", "opentelemetry"}),
     "identity": frozenset(),
     "identity_platform": frozenset(),
     "identity_keys": frozenset({"azure.core", "cryptography", "jwt"}),
@@ -131,8 +136,11 @@ LOGGING = frozenset(
         "operations.audit",
         "operations.rollouts",
         "operations.endpoints",
+        "operations.overdue",
         "operations.sweep",
         "api.door",
+        "telemetry.facts",
+        "telemetry.line",
         "app",
     }
 )
@@ -332,7 +340,10 @@ this, engine = function_app.this, FakeEngine(Clock())
 offered = intake.handle_event(
     sys.argv[1], settings=this.settings, policies=this.policies, engine=engine
 )
-heavy = ("azure.ai.ml", "azure.identity", "jwt", "marshmallow", "deploy_logic.adapters.azure_ml")
+heavy = (
+    "azure.ai.ml", "azure.identity", "azure.monitor", "jwt", "marshmallow", "opentelemetry.sdk",
+    "deploy_logic.adapters.azure_ml",
+)
 print(json.dumps({"offered": offered, "imported": [n for n in heavy if n in sys.modules]}))
 """
 

@@ -31,7 +31,15 @@ def tell_all(activity: Activity) -> Activity:
             # A conflict means that another operation runs on the endpoint: Azure allows one.
             again = isinstance(error, TransientError) or error.status == _CONFLICT
             state = "busy" if again else "broke"
-            extra = {"activity": activity.__name__, "state": state, "code": error.code}
+            about: Json = {
+                key: payload[key] for key in ("rollout_id", "endpoint") if key in payload
+            }
+            extra: Json = {
+                **about,
+                "activity": activity.__name__,
+                "state": state,
+                "code": error.code,
+            }
             _LOG.warning("azure refused", extra=extra)
             answer: Json = {"state": state, "reason": str(error), "code": error.code}
             if isinstance(error, TransientError):

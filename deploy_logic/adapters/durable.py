@@ -23,6 +23,7 @@ from deploy_logic.matching import Offer, endpoint_key
 from deploy_logic.ports import Waitable
 from deploy_logic.rollout import Phase, Request
 from deploy_logic.story import orchestrator
+from deploy_logic.telemetry import facts
 
 LEDGER = "endpoint_ledger"
 CONTROLS = EntityInstanceId("rollout_controls", "all")
@@ -103,6 +104,8 @@ def roll_out(context: OrchestrationContext, payload: Json) -> Generator[Any, Any
     except StopIteration as end:
         ours.publish()
         done: Json = end.value
+        if not context.is_replaying:
+            facts.tell_stages(done)
         return done
 
 
@@ -229,7 +232,10 @@ def bind_activity[T](
     """
 
     def bound(payload: Json) -> Json:
-        return activity(outside(), payload)
+        with facts.in_activity(name, payload) as said:
+            answer = activity(outside(), payload)
+            facts.tell_answer(said, name, payload, answer)
+            return answer
 
     bound.__name__ = bound.__qualname__ = name
     bound.__annotations__ = {}  # the worker refuses annotations that are not classes

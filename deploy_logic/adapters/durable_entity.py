@@ -11,9 +11,10 @@ from deploy_logic.adapters.durable import RELAY, ROLL_OUT, WAKE
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.ledger.controls import Controls, Turned, turn
 from deploy_logic.ledger.operation import decide
-from deploy_logic.ledger.record import Decision, Ledger, Start, Tell, Wake
+from deploy_logic.ledger.record import Decision, Ended, Ledger, Start, Tell, Wake
 from deploy_logic.ledger.turns import Place, Turns, enter, leave
 from deploy_logic.rollout import Operation, Request
+from deploy_logic.telemetry import facts
 
 
 def endpoint_ledger(context: EntityContext, payload: Json) -> None:
@@ -26,6 +27,9 @@ def endpoint_ledger(context: EntityContext, payload: Json) -> None:
     decision = decide(ledger, context.operation, payload, at=now)
     context.set_state(encode(decision.ledger))
     _act(context, decision, now)
+    if context.operation == "finish":
+        facts.tell_ended(ledger, decision, decode(Ended, payload))
+    facts.tell_started(decision)
 
 
 def rollout_controls(context: EntityContext, payload: Json) -> None:

@@ -12,6 +12,7 @@ from deploy_logic.api.said import read_body, read_query, read_reason
 from deploy_logic.api.visit import Answer, Office, Visit
 from deploy_logic.errors import OperationError, WorkspaceError
 from deploy_logic.operations.audit import Line, audit
+from deploy_logic.telemetry.recorder import span
 
 _LOG = logging.getLogger("rollout")
 _LONGEST = 200  # characters that a log keeps of what people write into a path
@@ -30,6 +31,13 @@ class _Outcome:
 
 def serve(route: Route, office: Office, visit: Visit) -> Answer:
     """Answer a request; raises nothing but our own mistakes."""
+    with span("request", route=route.name) as said:
+        answer = _serve(route, office, visit)
+        said.say({"status": answer.status})
+        return answer
+
+
+def _serve(route: Route, office: Office, visit: Visit) -> Answer:
     try:
         if not route.is_open:
             visit = replace(visit, visitor=office.identify(visit.headers))

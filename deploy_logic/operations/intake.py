@@ -15,6 +15,7 @@ from deploy_logic.matching import NoMatch, Offer, PolicyIndex
 from deploy_logic.policy.policy import Policy
 from deploy_logic.ports import Engine
 from deploy_logic.settings import Settings
+from deploy_logic.telemetry.recorder import Figure, count, span
 
 _LOG = logging.getLogger("rollout")
 
@@ -37,12 +38,15 @@ def handle_event(
     Returns the ids of what was offered. A bad event is recorded and answered, never raised:
     Event Grid would send it again for a day. Many policies come as a PolicyIndex.
     """
-    try:
-        body = parse_json(text)
-    except EventError as error:
-        return list(_refuse(error, "").rollout_ids)
-    heard = hear(body, settings=settings, policies=policies, engine=engine)
-    return list(heard.rollout_ids)
+    with span("event") as said:
+        try:
+            heard = hear(parse_json(text), settings=settings, policies=policies, engine=engine)
+        except EventError as error:
+            heard = _refuse(error, "")
+        result = heard.answer.replace(" ", "_")
+        said.say({"result": result})
+        count(Figure.EVENTS_RECEIVED, result=result)
+        return list(heard.rollout_ids)
 
 
 def hear(body: object, *, settings: Settings, policies: Iterable[Policy], engine: Engine) -> Heard:

@@ -16,6 +16,7 @@ from deploy_logic.ledger.controls import Controls, find_bar
 from deploy_logic.ledger.operation import Act, Asked
 from deploy_logic.ledger.record import ASIDES, NOT_FOR_GOOD, Ledger, Reply
 from deploy_logic.matching import Offer, do_tags_hold, match_selected, read_pattern
+from deploy_logic.operations.overdue import warn_of_overdue
 from deploy_logic.operations.sighting import look
 from deploy_logic.pattern import PatternKind
 from deploy_logic.plan.plan import ModelVersion
@@ -61,7 +62,9 @@ def sweep(
         controls=engine.show_controls(),
         now=datetime.now(UTC),
     )
+    policies = tuple(policies)
     books = [decode(Ledger, shown) for shown in engine.list_ledgers()]
+    warn_of_overdue(books, policies, settings=settings, engine=engine, now=this.now)
     done = {
         "buried": _bury_lost(this, books),
         "left": _empty_turns(this),
@@ -145,9 +148,8 @@ def _look_at_weights(this: Round, books: Iterable[Ledger]) -> list[str]:
     return seen
 
 
-def _offer_lost(this: Round, policies: Iterable[Policy]) -> list[str]:
+def _offer_lost(this: Round, policies: Sequence[Policy]) -> list[str]:
     offered: list[str] = []
-    policies = list(policies)
     for workspace_id in this.settings.workspaces:
         since = this.now - this.settings.sweep_look_back
         registry = _Registry(workspace_id, this.open_workspace(workspace_id), since)

@@ -32,9 +32,9 @@ class Diary:
         # What people see is made when the engine asks for it: once a turn, and not in a replay.
         context.show(lambda: show_status(self._seen()))
 
-    def enter(self, phase: Phase, text: str) -> None:
+    def enter(self, phase: Phase, text: str, **figures: object) -> None:
         """Write down that another phase begins, and why."""
-        self.rollout = self.rollout.enter(phase, at=self._context.now, text=text)
+        self.rollout = self.rollout.enter(phase, at=self._context.now, text=text, **figures)
 
     def note(self, text: str, **figures: object) -> None:
         """Write down what was decided or seen."""
@@ -75,7 +75,7 @@ class Diary:
     def wait_for(self, awaited: Awaited) -> Awaited:
         """Write down what is awaited, bound to the figures as they are now."""
         bound = replace(awaited, figures=digest_figures(self.rollout))
-        self.enter(Phase.WAITING, awaited.text)
+        self.enter(Phase.WAITING, awaited.text, awaited=awaited.what)
         self.rollout = replace(self.rollout, awaits=bound)
         return bound
 

@@ -60,7 +60,6 @@ def let_go(diary: Diary, offer: Offer) -> Story[tuple[Kept, ...]]:
         payload = {
             **_place(offer),
             "deployment": offer.target,
-            "rollout_id": offer.rollout_id,
             "must_be_ours": False,
         }
         yield from diary.waiting.converge("retire", payload, within=timings.creation_deadline)
@@ -81,4 +80,10 @@ def _look_back(diary: Diary, offer: Offer) -> Story[tuple[Json, Timings]]:
 
 
 def _place(offer: Offer) -> Json:
-    return {"workspace": offer.workspace, "endpoint": offer.endpoint}
+    return {
+        "workspace": offer.workspace,
+        "endpoint": offer.endpoint,
+        "rollout_id": offer.rollout_id,
+        "model": offer.model,
+        "version": offer.version,
+    }

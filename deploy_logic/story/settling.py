@@ -36,7 +36,7 @@ def shift(
 def settle_weights(diary: Diary, plan: Plan) -> Story[None]:
     """Look whether the weights are what was set, and ask a person when they are not."""
     diary.waiting.frozen = None
-    payload = {"workspace": plan.workspace, "endpoint": plan.endpoint}
+    payload = _about(plan)
     seen = yield from diary.waiting.ask("weigh", payload, within=plan.timings.shift_deadline)
     diary.waiting.heed()
     ours = diary.rollout.weights
@@ -81,17 +81,23 @@ def _converge(
     *,
     expected: list[dict[str, int]] | None,
 ) -> Story[Json]:
-    payload: Json = {
-        "workspace": plan.workspace,
-        "endpoint": plan.endpoint,
-        "weights": dict(weights),
-    }
+    payload: Json = {**_about(plan), "weights": dict(weights)}
     if mirror is not None:
         payload["mirror"] = dict(mirror)
     if expected is not None:
         payload["expected"] = expected
     within = plan.timings.shift_deadline
     return (yield from diary.waiting.converge("shift", payload, within=within))
+
+
+def _about(plan: Plan) -> Json:
+    return {
+        "workspace": plan.workspace,
+        "endpoint": plan.endpoint,
+        "rollout_id": plan.rollout_id,
+        "model": plan.model,
+        "version": plan.version,
+    }
 
 
 def _nonzero(weights: Mapping[str, int]) -> dict[str, int]:

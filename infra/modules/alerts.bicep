@@ -90,7 +90,7 @@ resource onTopicDeadLetter 'Microsoft.Insights/metricAlerts@2018-03-01' = [for (
       id
     ]
     evaluationFrequency: 'PT5M'
-    windowSize: 'PT5M'
+    windowSize: alerts.topic[0].window
     criteria: {
       'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
       allOf: [
@@ -99,7 +99,7 @@ resource onTopicDeadLetter 'Microsoft.Insights/metricAlerts@2018-03-01' = [for (
           criterionType: 'StaticThresholdCriterion'
           metricName: alerts.topic[0].metric
           operator: 'GreaterThan'
-          threshold: 0
+          threshold: alerts.topic[0].threshold
           timeAggregation: 'Total'
         }
       ]
@@ -124,7 +124,7 @@ resource onTopicDropped 'Microsoft.Insights/metricAlerts@2018-03-01' = [for (id,
       id
     ]
     evaluationFrequency: 'PT5M'
-    windowSize: 'PT5M'
+    windowSize: alerts.topic[1].window
     criteria: {
       'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
       allOf: [
@@ -133,7 +133,41 @@ resource onTopicDropped 'Microsoft.Insights/metricAlerts@2018-03-01' = [for (id,
           criterionType: 'StaticThresholdCriterion'
           metricName: alerts.topic[1].metric
           operator: 'GreaterThan'
-          threshold: 0
+          threshold: alerts.topic[1].threshold
+          timeAggregation: 'Total'
+        }
+      ]
+    }
+    actions: [
+      {
+        actionGroupId: people.id
+      }
+    ]
+  }
+}]
+
+resource onTopicFailing 'Microsoft.Insights/metricAlerts@2018-03-01' = [for (id, index) in topicIds: {
+  name: 'rollouts-${alerts.topic[2].name}-${index}-${token}'
+  location: 'global'
+  tags: tags
+  properties: {
+    description: alerts.topic[2].description
+    severity: alerts.topic[2].severity
+    enabled: true
+    scopes: [
+      id
+    ]
+    evaluationFrequency: 'PT5M'
+    windowSize: alerts.topic[2].window
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+      allOf: [
+        {
+          name: alerts.topic[2].name
+          criterionType: 'StaticThresholdCriterion'
+          metricName: alerts.topic[2].metric
+          operator: 'GreaterThan'
+          threshold: alerts.topic[2].threshold
           timeAggregation: 'Total'
         }
       ]

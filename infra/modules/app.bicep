@@ -95,6 +95,7 @@ var usualSettings = {
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__queueServiceUri: storage.properties.primaryEndpoints.queue
   AzureWebJobsStorage__tableServiceUri: storage.properties.primaryEndpoints.table
+  PYTHON_ENABLE_OPENTELEMETRY: 'true'
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
   ROLLOUT_AUDIENCE: empty(authClientId) ? '' : '${authClientId},api://${authClientId}'
   ROLLOUT_AUTHORITY: empty(authClientId) ? '' : environment().authentication.loginEndpoint

@@ -137,8 +137,20 @@ MISTAKES = [
     mistake(
         "an alert on a line that is never logged",
         "infra/alerts.json",
-        "'sweep could not look'",
-        "'sweep failed'",
+        'event\\": \\"sweep could not look',
+        'event\\": \\"sweep failed',
+    ),
+    mistake(
+        "a query for a line in another form",
+        "infra/alerts.json",
+        'startswith \'{\\"event\\": \\"rolled back',
+        'startswith \'{\\"said\\": \\"rolled back',
+    ),
+    mistake(
+        "a chart of a line that is never logged",
+        "infra/workbook.json",
+        "'rollout ended', ",
+        "'rollout finished', ",
     ),
     mistake(
         "a workbook that is no JSON",

@@ -71,6 +71,15 @@ def ask(text: str) -> list[list[Any]]:
         ("| summarize avg(TotalDurationMs), max(TotalDurationMs)", [[20.0, 30]]),
         ("| summarize percentile(TotalDurationMs, 95), dcount(DeploymentName)", [[30, 2]]),
         ("| summarize by ResponseCode | count", [[3]]),
+        ("| summarize sumif(TotalDurationMs, ResponseCode < 300)", [[30]]),
+        ("| extend c = ResponseCode, d = c | where d == 424 | project d", [[424]]),
+        ("| extend a = parse_json(Message) | where isnull(a.b.c) | count", [[4]]),
+        (
+            """| extend a = parse_json('{"b": {"c": 1.5}}') | project x = todouble(a.b.c)
+| take 1""",
+            [[1.5]],
+        ),
+        ("""| where tostring(parse_json('{"b": "c"}').b) == 'c' | count""", [[4]]),
         ("| summarize n=count() by bin(TimeGenerated, 1h) | project n", [[3], [1]]),
     ],
 )
@@ -81,7 +90,8 @@ def test_what_is_understood(text: str, expected: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("| extend a = 1", "'extend' is not emulated"),
+        ("| evaluate a = 1", "'evaluate' is not emulated"),
+        ("| extend a = Colour", "named 'Colour'"),
         ("| join (U) on x", "'join' is not emulated"),
         ("| where Colour == 1", "named 'Colour'"),
         ("| where ResponseCode ~ 1", "could not be parsed"),

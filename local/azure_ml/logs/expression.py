@@ -1,5 +1,6 @@
 """Conditions and values of a query: read from text, and asked of a row. Pure."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ _TOKEN = re.compile(
     | (?P<number>-?\d+(?:\.\d+)?)
     | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
     | (?P<name>!?[A-Za-z_$][\w]*~?)
-    | (?P<sign>==|!=|=~|!~|<=|>=|<|>|\||\(|\)|,|=|-|\+)
+    | (?P<sign>==|!=|=~|!~|<=|>=|<|>|\||\(|\)|,|=|-|\+|\.)
     )""",
     re.VERBOSE,
 )
@@ -158,7 +159,13 @@ class Reader:
     # --- values
 
     def value(self) -> Value:
-        """Take a column, a literal or a function of them."""
+        """Take a column, a literal or a function of them, and what is under a key of it."""
+        found = self._whole()
+        while self.take("."):
+            found = _under(self.name(), found)
+        return found
+
+    def _whole(self) -> Value:
         token = self.next()
         match token.kind:
             case "number":
@@ -201,6 +208,22 @@ class Reader:
         return lambda row: work(inner(row))
 
 
+def _under(key: str, whole: Value) -> Value:
+    def look(row: Row) -> Any:  # noqa: ANN401 - JSON is Any
+        found = whole(row)
+        return found.get(key) if isinstance(found, Mapping) else None
+
+    return look
+
+
+def _parse(value: object) -> Any:  # noqa: ANN401 - JSON is Any
+    """Read JSON; what is none stays the text that it is."""
+    try:
+        return json.loads(str(value))
+    except ValueError:
+        return value
+
+
 def _length(text: str) -> timedelta:
     found = re.fullmatch(r"([\d.]+)([a-z]+)", text)
     if found is None:
@@ -235,6 +258,8 @@ _FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
     "tolower": lambda value: str(value).lower(),
     "tostring": lambda value: "" if value is None else str(value),
     "toint": _integer,
+    "todouble": lambda value: None if value is None else float(value),
+    "parse_json": _parse,
     "isempty": lambda value: value in (None, ""),
     "isnull": lambda value: value in (None, ""),
     "isnotempty": lambda value: value not in (None, ""),

@@ -1,7 +1,7 @@
 """A part of Log Analytics' query language: one table, and a line of operators. Pure.
 
-Understood are where, project, summarize, count, take, limit, top, order by and sort by; everything
-else is refused, as a mistake in the query would be.
+Understood are where, extend, project, summarize, count, take, limit, top, order by and sort by;
+everything else is refused, as a mistake in the query would be.
 """
 
 import math
@@ -65,6 +65,14 @@ def _project(reader: Reader, rows: Rows) -> Rows:
         chosen[name], types[name] = value, kind
     reader.columns = types
     return [{name: value(row) for name, value in chosen.items()} for row in rows]
+
+
+def _extend(reader: Reader, rows: Rows) -> Rows:
+    for _ in reader.listed():
+        name, value, kind = _named(reader)
+        reader.columns[name] = kind
+        rows = [{**row, name: value(row)} for row in rows]
+    return rows
 
 
 def _named(reader: Reader) -> tuple[str, Value, str]:
@@ -177,6 +185,10 @@ def _over(reader: Reader, name: str) -> tuple[str, Callable[[Rows], Any], str]:
     of = reader.peek()
     kind = reader.columns.get(of, "real")
     value = reader.value()
+    if name == "sumif":
+        reader.expect(",")
+        when = reader.condition()
+        return kind, lambda rows: sum(value(row) for row in rows if when(row)), of
 
     def values(rows: Rows) -> list[Any]:
         return [found for row in rows if (found := value(row)) is not None]
@@ -213,6 +225,7 @@ _AGGREGATES: Mapping[str, tuple[str, Callable[[Sequence[Any]], Any]]] = {
 _OPERATORS: Mapping[str, Callable[[Reader, Rows], Rows]] = {
     "where": _where,
     "filter": _where,
+    "extend": _extend,
     "project": _project,
     "summarize": _summarize,
     "count": _count,
