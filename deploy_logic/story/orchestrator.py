@@ -323,6 +323,8 @@ def _brief(plan: Plan, deployment: str) -> Json:
         "endpoint": plan.endpoint,
         "deployment": deployment,
         "rollout_id": plan.rollout_id,
+        "model": plan.model,
+        "version": plan.version,
     }
 
 

@@ -119,6 +119,11 @@ def switch_off() -> None:
     _Switch.recorder = Nobody()
 
 
+def is_on() -> bool:
+    """Whether anybody records: to gather what nobody hears has a price."""
+    return not isinstance(_Switch.recorder, Nobody)
+
+
 def span(name: str, **given: str | float | bool) -> AbstractContextManager[Span]:
     """Begin something that ends with the block; what is not known (empty) is left out."""
     return _Switch.recorder.span(name, {key: one for key, one in given.items() if one != ""})
