@@ -9,10 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, find, given, settings
-from hypothesis import Phase as Stage
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.errors import NoSuchExample
 
 from deploy_logic.codec import decode, encode
 from deploy_logic.ledger import answer as ledger_answer
@@ -35,6 +33,7 @@ from deploy_logic.matching import Offer
 from deploy_logic.policy.window import parse_window
 from deploy_logic.rollout import Phase
 from tests.builders import WORKSPACE, a_policy, an_offer
+from tests.property.seeded import is_found
 
 STORIES = 500
 LARGEST = 400_000  # characters of JSON
@@ -343,7 +342,7 @@ def judge(story: Sequence[Happening]) -> list[str]:
     return [line for law in LAWS for line in law(told)]
 
 
-@settings(max_examples=STORIES, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=STORIES)
 @given(stories)
 def test_no_story_breaks_a_law(story: list[Happening]) -> None:
     assert judge(story) == []
@@ -496,17 +495,8 @@ def test_every_law_catches_its_seeded_bug(
     law: str, seed: Seed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seed(monkeypatch)
-    try:
-        find(
-            stories,
-            lambda story: any(line.startswith(f"{law}:") for line in judge(story)),
-            settings=settings(
-                max_examples=4 * STORIES,
-                phases=[Stage.generate],
-                deadline=None,
-                database=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-    except NoSuchExample:
-        pytest.fail(f"{4 * STORIES} stories did not notice: {seed.__doc__}")
+
+    def is_broken(story: list[Happening]) -> bool:
+        return any(line.startswith(f"{law}:") for line in judge(story))
+
+    assert is_found(stories, is_broken, most=4 * STORIES), f"nobody noticed: {seed.__doc__}"

@@ -6,8 +6,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, Phase, find, given, settings
-from hypothesis.errors import NoSuchExample
+from hypothesis import given, settings
 from hypothesis.strategies import SearchStrategy
 
 from deploy_logic.activities import workspace as activities
@@ -17,6 +16,7 @@ from deploy_logic.ledger import ledger
 from deploy_logic.ledger.record import Decision, Ledger, Start
 from deploy_logic.rollout import Phase as RolloutPhase
 from deploy_logic.story import asking, orchestrator, settling, waiting
+from tests.property.seeded import is_found
 from tests.property.strategies import Tale, interrupted_tales, judge, tales, tell
 
 STORIES = 5_000
@@ -265,20 +265,12 @@ def test_every_law_catches_its_seeded_bug(
     law: str, seed: Seed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seed(monkeypatch)
-    try:
-        find(
-            WHERE.get(seed, tales()),
-            lambda tale: any(line.startswith(law) for line in judge(tell(tale))),
-            settings=settings(
-                max_examples=STORIES,
-                phases=[Phase.generate],
-                deadline=None,
-                database=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-    except NoSuchExample:
-        pytest.fail(f"{STORIES} stories did not notice: {seed.__doc__}")
+
+    def is_broken(tale: Tale) -> bool:
+        return any(line.startswith(law) for line in judge(tell(tale)))
+
+    among = WHERE.get(seed, tales())
+    assert is_found(among, is_broken, most=STORIES), f"nobody noticed: {seed.__doc__}"
 
 
 def test_nonsense_in_the_inbox_harms_nothing_and_its_seeded_bug_is_caught(
@@ -295,7 +287,4 @@ def test_nonsense_in_the_inbox_harms_nothing_and_its_seeded_bug_is_caught(
 
     law()
     _trust_operations(monkeypatch)
-    found = find(
-        tales(most_versions=1, with_people=False), is_harmed, settings=settings(max_examples=300)
-    )
-    assert is_harmed(found)
+    assert is_found(tales(most_versions=1, with_people=False), is_harmed, most=300)
