@@ -70,6 +70,7 @@ def run() -> list[Figure]:
         engine.start()
         stack.start_engine()
         stack.start_azure_ml()
+        stack.start_identity()
         contenders = {
             "hello": _hello(REPOSITORY / "tests" / "local" / "apps" / "hello", folder),
             "durable": _durable(folder / "durable", folder, engine),
@@ -196,7 +197,8 @@ async def _rollouts_per_second(
 
 
 async def _count_started(session: aiohttp.ClientSession, stack: Stack) -> int:
-    async with session.get(f"{stack.host.ready['url']}/api/endpoints") as response:
+    url, signed_in = f"{stack.host.ready['url']}/api/endpoints", f"Bearer {stack.token()}"
+    async with session.get(url, headers={"Authorization": signed_in}) as response:
         shown = await response.json()
     told = (answer["answer"] for one in shown["endpoints"] for answer in one["answers"])
     return sum(answer == "started" for answer in told)

@@ -95,6 +95,7 @@ def _play(count: int) -> _Played:
             stack.start_engine()
             stack.start_azure_ml()
             _fill(stack, count)
+            stack.start_identity()
             stack.start_host()
             stack.subscribe()
             return _roll_out(stack, count)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local.demo.story import POLICIES, Demo, check_environment, summarise
+from local.identity.registration import PEOPLE
 from local.process import announce
 from local.program import REPOSITORY
 from local.stack import Stack
@@ -62,6 +63,7 @@ def _run(*, is_once: bool) -> int:
     try:
         stack.start()
         stack.watch()
+        print(_invite(stack.describe()), flush=True)
         if training.wait() != 0:
             print((data / "train.log").read_text(errors="replace"), file=sys.stderr)
             return 1
@@ -77,6 +79,11 @@ def _run(*, is_once: bool) -> int:
         training.kill()
         stack.stop()
     return 0 if result["ok"] else 1
+
+
+def _invite(here: dict[str, Any]) -> str:
+    people = ", ".join(f"{one.name} ({one.about})" for one in PEOPLE.values())
+    return f"dashboard {here['app']}/api/dashboard; no password, sign in as {people}"
 
 
 class _Told(Exception):  # noqa: N818 - not an error: we were told to stop

@@ -1,28 +1,34 @@
-"""The whole product on this machine: engine, Azure ML emulator and the function app in its host.
+"""The whole product on this machine: engine, Azure ML, sign-in, and the function app in its host.
 
 The app knows nothing of that: it is told by its settings, like anywhere.
 """
 
 import base64
 import json
+import math
 import os
 import ssl
 import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from local.identity.issuer import LIFE, Issuer
+from local.identity.registration import PEOPLE, Person
 from local.program import REPOSITORY, Program
 
 _REST = 0.5  # seconds between two looks at the children
+_REUSE = LIFE / 2  # seconds that a token is used for
 SUBSCRIPTION = "rollouts"
+ANN = PEOPLE["ann"]  # who asks when nobody else is named; she may everything
 
 
 class Stack:
-    """Three child processes on one folder; each can die and come back."""
+    """Four child processes on one folder; each can die and come back."""
 
     def __init__(
         self,
@@ -35,6 +41,9 @@ class Stack:
         app: Path = REPOSITORY,
     ) -> None:
         """Take the folder of policies; settings are app settings that differ from the usual.
+
+        With ROLLOUT_TRUST_PLATFORM_IDENTITY among them, people come by the platform's header;
+        otherwise by tokens of the local identity provider.
 
         app is the folder of function_app.py; where it brings its packages along, as a deployment
         package does, they go before ours.
@@ -49,16 +58,22 @@ class Stack:
         emulator = ("local.azure_ml", "--data", str(self.data / "azure_ml"))
         self.emulator_options: tuple[str, ...] = ()  # more of the emulator's own
         self.azure_ml = Program("azure_ml", emulator, log=logs / "azure_ml.log")
+        provider = ("local.identity", "--data", str(self.data / "identity"))
+        self.identity = Program("identity", provider, log=logs / "identity.log")
         self._app = app.absolute()
-        host = ("local.functions_host", str(self._app), "--trust-principal-header")
+        self._trusts_header = self._settings.get("ROLLOUT_TRUST_PLATFORM_IDENTITY") == "true"
+        trust = ("--trust-principal-header",) if self._trusts_header else ()
+        host = ("local.functions_host", str(self._app), *trust)
         self.host = Program("host", host, log=logs / "host.log")
+        self._tokens: dict[Person, tuple[float, str]] = {}
         self._is_over = threading.Event()
         self._watcher: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start all three and subscribe the app to the workspace's events."""
+        """Start all four and subscribe the app to the workspace's events."""
         self.start_engine()
         self.start_azure_ml()
+        self.start_identity()
         self.start_host()
         self.subscribe()
 
@@ -70,6 +85,11 @@ class Stack:
     def start_azure_ml(self) -> None:
         """Start the emulator, which remembers its own port."""
         self.azure_ml.start(None, "--pace", self._pace, *self.emulator_options)
+
+    def start_identity(self) -> None:
+        """Start the identity provider, on the port it had before: tokens name it."""
+        self.identity.start(None, "--port", self._recall("identity"))
+        self._remember("identity", self.identity.ready["port"])
 
     def start_host(self) -> None:
         """Start the function app in its host, on the port it had before."""
@@ -84,11 +104,11 @@ class Stack:
         self._watcher.start()
 
     def stop(self) -> None:
-        """End all three; what they stored stays, unless the folder was temporary."""
+        """End all four; what they stored stays, unless the folder was temporary."""
         self._is_over.set()
         if self._watcher is not None:
             self._watcher.join()
-        for program in (self.host, self.azure_ml, self.engine):
+        for program in (self.host, self.identity, self.azure_ml, self.engine):
             program.stop()
         if self._temporary is not None:
             self._temporary.cleanup()
@@ -116,12 +136,36 @@ class Stack:
             "ROLLOUT_POLL_INTERVAL": "PT0.5S" if self._pace != "realistic" else "5s",
             "ROLLOUT_METRIC_LAG": "0s" if self._pace != "realistic" else "3m",
             "ROLLOUT_SWEEP_SCHEDULE": "0 */5 * * * *",
-            "ROLLOUT_TRUST_PLATFORM_IDENTITY": "true",
+            **self._identity_settings(),
             "IDENTITY_ENDPOINT": here["identity_endpoint"],
             "IDENTITY_HEADER": here["identity_header"],
             "REQUESTS_CA_BUNDLE": here["ca"],
             **self._settings,
         }
+
+    def _identity_settings(self) -> dict[str, str]:
+        if self._trusts_header:
+            return {}  # who asks says the platform's header; tokens do not count
+        here = self.identity.ready
+        client = here["client_id"]
+        return {
+            "ROLLOUT_TENANT": here["tenant"],
+            "ROLLOUT_AUDIENCE": f"{client},api://{client}",
+            "ROLLOUT_AUTHORITY": here["url"],
+        }
+
+    def token(self, who: Person = ANN) -> str:
+        """Return an access token of that person, as a sign-in would give it."""
+        now = time.monotonic()
+        made, token = self._tokens.get(who, (-math.inf, ""))
+        if now - made > _REUSE:
+            made, token = now, self.issuer().access_token(who)
+            self._tokens[who] = (made, token)
+        return token
+
+    def issuer(self) -> Issuer:
+        """Return who signs the tokens, with the provider's own key."""
+        return Issuer(self.data / "identity", url=self.identity.ready["url"])
 
     def describe(self) -> dict[str, Any]:
         """Return what a user needs to know: addresses, ids, and the emulator's authority."""
@@ -129,6 +173,7 @@ class Stack:
         return {
             "app": self.host.ready["url"],
             "azure_ml": here["url"],
+            "identity": self.identity.ready["url"],
             "ca": here["ca"],
             "subscription": here["subscription"],
             "resource_group": here["resource_group"],
@@ -151,29 +196,28 @@ class Stack:
             text = answer.read()
         return json.loads(text) if text else None
 
-    def ask_app(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
+    def ask_app(self, method: str, path: str, body: object = None, *, who: Person = ANN) -> Any:  # noqa: ANN401
         """Call the app's HTTP API; return its JSON, also of a refusal."""
-        return self.ask_host(method, f"/api/{path}", body)
+        return self.ask_host(method, f"/api/{path}", body, who=who)
 
-    def ask_host(self, method: str, path: str, body: object = None, *, who: str = "") -> Any:  # noqa: ANN401
-        """Call the host, its own API included; return its JSON, also of a refusal.
-
-        who is a principal header; without one, of somebody who is in no group.
-        """
+    def ask_host(self, method: str, path: str, body: object = None, *, who: Person = ANN) -> Any:  # noqa: ANN401
+        """Call the host, its own API included; return its JSON, also of a refusal."""
         request = urllib.request.Request(  # noqa: S310 - the host on loopback
             f"{self.host.ready['url']}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={
-                "Content-Type": "application/json",
-                "X-MS-CLIENT-PRINCIPAL": who or principal(),
-            },
+            headers={"Content-Type": "application/json", **self._signed_in(who)},
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as refusal:
             return json.loads(refusal.read() or b"null")
+
+    def _signed_in(self, who: Person) -> dict[str, str]:
+        if self._trusts_header:
+            return {"X-MS-CLIENT-PRINCIPAL": principal_header(who)}
+        return {"Authorization": f"Bearer {self.token(who)}"}
 
     def subscribe(self) -> None:
         """Subscribe the app to the workspace's events."""
@@ -197,6 +241,7 @@ class Stack:
         starts = (
             (self.engine, self.start_engine),
             (self.azure_ml, self.start_azure_ml),
+            (self.identity, self.start_identity),
             (self.host, self.start_host),
         )
         while not self._is_over.wait(_REST):
@@ -216,16 +261,20 @@ class Stack:
 
 
 def principal(
-    object_id: str = "11111111-2222-3333-4444-555555555555",
+    object_id: str = ANN.id,
     *,
     name: str = "",
     groups: Sequence[str] = (),
     roles: Sequence[str] = (),
-) -> str:
+    rights: Sequence[str] = ANN.roles,
+) -> Person:
+    """Return somebody to ask as, in those groups, with those app roles beside those of rights."""
+    return Person(id=object_id, name=name, groups=tuple(groups), roles=(*rights, *roles))
+
+
+def principal_header(who: Person) -> str:
     """Return the principal header of a signed-in person, as the platform would set it."""
-    said = [("oid", object_id), *([("name", name)] if name else [])]
-    said += [("groups", group) for group in groups] + [
-        ("roles", role) for role in ("Rollouts.PromoteNow", *roles)
-    ]
+    said = [("oid", who.id), *([("name", who.name)] if who.name else [])]
+    said += [("groups", group) for group in who.groups] + [("roles", role) for role in who.roles]
     claims = [{"typ": kind, "val": value} for kind, value in said]
     return base64.b64encode(json.dumps({"claims": claims}).encode()).decode()

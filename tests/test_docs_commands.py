@@ -48,7 +48,7 @@ HELD = {
     "test_the_emulator_starts_as_shown_and_takes_the_fault_shown",
     "curl -s $APP/api/rollouts": "tests/e2e/test_documented.py::"
     "test_everything_starts_as_shown_and_lists_no_rollouts_yet",
-    "who=$(printf": "tests/e2e/test_documented.py::"
+    "TOKEN=$(curl -s $IDENTITY/token/ann)": "tests/e2e/test_documented.py::"
     "test_a_rollout_outlives_the_kill_shown_and_is_aborted_as_shown",
     "curl -s -X POST $APP/api/rollouts/$ROLLOUT_ID/abort": "tests/e2e/test_documented.py::"
     "test_a_rollout_outlives_the_kill_shown_and_is_aborted_as_shown",

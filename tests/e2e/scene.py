@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from local.identity.registration import Person
 from local.program import REPOSITORY, Program
-from local.stack import Stack, principal
+from local.stack import ANN, Stack, principal
 
 PATIENCE = 120.0  # seconds until a condition counts as never coming; generous on purpose
 
@@ -204,7 +205,7 @@ class Scene:
         return self.until(look, f"{model} {version} asks somebody")
 
     def ask(
-        self, rollout: Mapping[str, Any], operation: str, *, who: str = "", **said: str
+        self, rollout: Mapping[str, Any], operation: str, *, who: Person = ANN, **said: str
     ) -> dict[str, Any]:
         """Ask the rollout for an operation, as that person; return what the app says."""
         path = f"/api/rollouts/{rollout['rollout_id']}/{operation}"

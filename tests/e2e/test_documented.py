@@ -79,8 +79,10 @@ def test_the_emulator_starts_as_shown_and_takes_the_fault_shown(tmp_path: Path) 
 def test_everything_starts_as_shown_and_lists_no_rollouts_yet(tmp_path: Path) -> None:
     up = documented(LAPTOP, ".venv/bin/python -m local up")
     listing = documented(LAPTOP, "curl -s $APP/api/rollouts")
+    sign_in = documented(LAPTOP, "TOKEN=$(curl -s $IDENTITY/token/ann)")
     with started(up, "--port", "0", "--data", str(tmp_path / "data")) as ready:
-        said = json.loads(say(listing, tmp_path, APP=ready["app"]))
+        variables = {"APP": ready["app"], "IDENTITY": ready["identity"]}
+        said = json.loads(say(f"{sign_in}\n{listing}", tmp_path, **variables))
     assert said == {"rollouts": []}
 
 
@@ -131,13 +133,14 @@ def test_a_rollout_outlives_the_kill_shown_and_is_aborted_as_shown(
     say(documented(LAPTOP, "kill -9").replace("PROCESS_ID", str(first)), tmp_path)
     scene.until(lambda: scene.stack.host.pid not in {0, first} or None, "the host is back")
     scene.reached("shown", version, "bakes for 10m")
-    app = scene.stack.host.ready["url"]
-    listed = json.loads(say(documented(LAPTOP, "curl -s $APP/api/rollouts"), tmp_path, APP=app))
+    here = {"APP": scene.stack.host.ready["url"], "IDENTITY": scene.stack.identity.ready["url"]}
+    sign_in = documented(LAPTOP, "TOKEN=$(curl -s $IDENTITY/token/ann)")
+    listing = documented(LAPTOP, "curl -s $APP/api/rollouts")
+    listed = json.loads(say(f"{sign_in}\n{listing}", tmp_path, **here))
     assert baking["rollout_id"] in {one["rollout_id"] for one in listed["rollouts"]}
     # When it is aborted
-    who = documented(LAPTOP, "who=$(printf")
     abort = documented(LAPTOP, "curl -s -X POST $APP/api/rollouts/$ROLLOUT_ID/abort")
-    asked = say(f"{who}\n{abort}", tmp_path, APP=app, ROLLOUT_ID=baking["rollout_id"])
+    asked = say(f"{sign_in}\n{abort}", tmp_path, **here, ROLLOUT_ID=baking["rollout_id"])
     # Then it rolls back, and the record says who and why
     assert json.loads(asked)["operation"] == "abort"
     ended = scene.ended("shown", version)

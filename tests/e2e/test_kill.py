@@ -101,6 +101,7 @@ def test_after_a_kill_of_everything_up_goes_on_where_it_was(tmp_path: Path) -> N
     try:
         assert again["app"] == ready["app"]
         assert again["azure_ml"] == ready["azure_ml"]
+        assert again["identity"] == ready["identity"]
         assert scene.ended("kept", version)["phase"] == "succeeded"
         assert scene.weights("kept") == {"kept-v1": 100}
     finally:
@@ -123,5 +124,6 @@ def _attach(folder: Path, policies: Path, ready: dict[str, Any]) -> Stack:
         "identity_endpoint": "",
         "identity_header": "",
     }
+    stack.identity.ready = {"url": ready["identity"]}
     stack.host.ready = {"url": ready["app"]}
     return stack

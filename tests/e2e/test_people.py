@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from local.stack import principal
+from local.identity.registration import Person
+from local.stack import ANN, principal
 from tests.e2e.scene import AT_ONCE, ERRORS, SLOW, WATCHED, Scene, open_scene
 from tests.e2e.scene import ask_without_identity as ask_as_nobody
 
@@ -48,13 +49,15 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield running
 
 
-def answer(scene: Scene, rollout: dict[str, Any], operation: str, who: str = "") -> dict[str, Any]:
+def answer(
+    scene: Scene, rollout: dict[str, Any], operation: str, who: Person = ANN
+) -> dict[str, Any]:
     """Answer on the figures that the rollout shows."""
     figures = rollout["awaits"]["figures"]
     return scene.ask(rollout, operation, who=who, reason="we looked", figures=figures)
 
 
-def approve(scene: Scene, model: str, *people: str) -> dict[str, Any]:
+def approve(scene: Scene, model: str, *people: Person) -> dict[str, Any]:
     """Register a version, have it approved, and return its rollout when it is over."""
     version = scene.register(model)
     asking = scene.asked(model, version)
