@@ -56,7 +56,7 @@ class Place:
         return [one["rollout_id"] for one in self.page(Wanted(**wanted))["rollouts"]]
 
     def show(self, name: str) -> Json:
-        return history.show_rollout(self.engine, self.archive, name)
+        return history.show_whole(self.engine, self.archive, name)
 
 
 def shows(

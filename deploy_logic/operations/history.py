@@ -44,7 +44,7 @@ def list_rollouts(
     return {"rollouts": page, "next": following if is_more else None}
 
 
-def show_rollout(engine: Engine, archive: Archive, rollout_id: str) -> Json:
+def show_whole(engine: Engine, archive: Archive, rollout_id: str) -> Json:
     """Return one rollout with its whole timeline, and what people may ask of it now."""
     shown = find_rollout(engine, archive, rollout_id)
     found = shown.get("awaits")
