@@ -18,7 +18,7 @@ import aiohttp
 from bench.measure import Figure, show_seconds
 from deploy_logic.event import MODEL_REGISTERED
 from local.program import REPOSITORY, Program
-from local.stack import Stack
+from local.stack import Stack, principal
 
 _STARTS = 3  # of each host, in turn
 _WINDOWS, _WINDOW = 3, 1.0  # windows of each throughput, in turn, and their seconds
@@ -196,7 +196,11 @@ async def _rollouts_per_second(
 
 
 async def _count_started(session: aiohttp.ClientSession, stack: Stack) -> int:
-    async with session.get(f"{stack.host.ready['url']}/api/endpoints") as response:
+    url, headers = (
+        f"{stack.host.ready['url']}/api/endpoints",
+        {"X-MS-CLIENT-PRINCIPAL": principal()},
+    )
+    async with session.get(url, headers=headers) as response:
         shown = await response.json()
     told = (answer["answer"] for one in shown["endpoints"] for answer in one["answers"])
     return sum(answer == "started" for answer in told)

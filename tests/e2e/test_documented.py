@@ -80,8 +80,9 @@ def test_everything_starts_as_shown_and_lists_no_rollouts_yet(tmp_path: Path) ->
     up = documented(LAPTOP, ".venv/bin/python -m local up")
     listing = documented(LAPTOP, "curl -s $APP/api/rollouts")
     with started(up, "--port", "0", "--data", str(tmp_path / "data")) as ready:
-        said = json.loads(say(listing, tmp_path, APP=ready["app"]))
-    assert said == {"rollouts": []}
+        who = documented(LAPTOP, "who=$(printf")
+        said = json.loads(say(f"{who}\n{listing}", tmp_path, APP=ready["app"]))
+    assert said == {"rollouts": [], "next": None}
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +133,11 @@ def test_a_rollout_outlives_the_kill_shown_and_is_aborted_as_shown(
     scene.until(lambda: scene.stack.host.pid not in {0, first} or None, "the host is back")
     scene.reached("shown", version, "bakes for 10m")
     app = scene.stack.host.ready["url"]
-    listed = json.loads(say(documented(LAPTOP, "curl -s $APP/api/rollouts"), tmp_path, APP=app))
+    who = documented(LAPTOP, "who=$(printf")
+    listing = documented(LAPTOP, "curl -s $APP/api/rollouts")
+    listed = json.loads(say(f"{who}\n{listing}", tmp_path, APP=app))
     assert baking["rollout_id"] in {one["rollout_id"] for one in listed["rollouts"]}
     # When it is aborted
-    who = documented(LAPTOP, "who=$(printf")
     abort = documented(LAPTOP, "curl -s -X POST $APP/api/rollouts/$ROLLOUT_ID/abort")
     asked = say(f"{who}\n{abort}", tmp_path, APP=app, ROLLOUT_ID=baking["rollout_id"])
     # Then it rolls back, and the record says who and why
