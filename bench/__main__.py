@@ -5,12 +5,13 @@ import os
 import platform
 import time
 
-from bench import app, arm, emulator, intake, matching
+from bench import api, app, arm, emulator, intake, matching
 
 _BENCHES = {
     "matching": matching.run,
     "intake": intake.run,
     "app": app.run,
+    "api": api.run,
     "arm": arm.run,
     "emulator": emulator.run,
 }
