@@ -5,12 +5,13 @@ import os
 import platform
 import time
 
-from bench import app, arm, crowd, emulator, intake, matching, rollout
+from bench import api, app, arm, crowd, emulator, intake, matching, rollout
 
 _BENCHES = {
     "matching": matching.run,
     "intake": intake.run,
     "app": app.run,
+    "api": api.run,
     "arm": arm.run,
     "emulator": emulator.run,
     "rollout": rollout.run,

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from deploy_logic.api.door import problem, serve
 from deploy_logic.api.route import Route
 from deploy_logic.api.table import ROUTES
-from deploy_logic.errors import Complaint, WorkspaceError
+from deploy_logic.api.visit import Visit
+from deploy_logic.errors import Complaint, OperationError, WorkspaceError
 from deploy_logic.ports import EndpointState
 from deploy_logic.right import EVERY_RIGHT, Right
 from deploy_logic.rollout import Phase
@@ -87,6 +89,12 @@ def test_nobody_is_let_in_who_is_not_known(
     (record,) = caplog.records
     assert (record.message, vars(record)["route"]) == ("nobody known", route.name)
     assert audits(lab) == []
+
+
+def test_how_to_be_known_is_said_in_the_header_of_http() -> None:
+    answer = problem(OperationError("no token", status=401, www_authenticate="Bearer"))
+    assert answer.headers == {"WWW-Authenticate": "Bearer"}
+    assert problem(OperationError("no", status=404)).headers == {}
 
 
 @named([route for route in ROUTES if route.right is not None])
@@ -600,14 +608,7 @@ def test_nothing_else_is_served(lab: Lab, name: str) -> None:
     (lab.dashboard / "folder.html").mkdir()
     (lab.dashboard.parent / "secret.html").write_text("x")
     route = next(one for one in ROUTES if one.name == "show_dashboard_file")
-    assert serve_file(lab, route, name) == 404
-
-
-def serve_file(lab: Lab, route: Route, name: str) -> int:
-    from deploy_logic.api.door import serve  # noqa: PLC0415 - only a path that no URL can have
-    from deploy_logic.api.visit import Visit  # noqa: PLC0415
-
-    return serve(route, lab.office(), Visit(parts={"file": name})).status
+    assert serve(route, lab.office(), Visit(parts={"file": name})).status == 404
 
 
 def test_an_app_without_the_page_says_so(tmp_path: Path) -> None:

@@ -14,12 +14,18 @@ import yaml
 from pydantic import BaseModel
 
 from deploy_logic.activities.workspace import ACTIVITIES
+from deploy_logic.api.page import KINDS
+from deploy_logic.api.route import JSON, PREFIX, Route
+from deploy_logic.api.said import MOST_ROLLOUTS
+from deploy_logic.api.table import ROUTES
 from deploy_logic.gate.gate import Verdict
 from deploy_logic.ledger.controls import Control
 from deploy_logic.ledger.operation import Act
 from deploy_logic.ledger.record import Reply
+from deploy_logic.operations.replay import MOST_EVENTS
 from deploy_logic.policy.files import load_policies, read_policies
 from deploy_logic.policy.policy import Policy
+from deploy_logic.right import Right
 from deploy_logic.rollout import OF_PEOPLE, Operation, Phase
 
 REPOSITORY = Path(__file__).parents[1]
@@ -34,12 +40,14 @@ PAGES = {
     )
 }
 OPERATING = PAGES["docs/operating.md"]
+API = PAGES["docs/http-api.md"]
 HOW = PAGES["docs/how-it-works.md"]
 REFERENCE = PAGES["docs/policy-reference.md"]
 ENDPOINTS = PAGES["docs/endpoints.md"]
 ENDPOINT_ACTS = frozenset(act.value for act in Act)
 CONTROLS = frozenset(control.value for control in Control)
 SHIPPED = {"function_app.py", "host.json", "requirements.txt", "deploy_logic", "policies"}
+SHIPPED |= {"dashboard"}
 # The words of the house; a page that loses one, or spells it otherwise, is noticed here.
 TERMS = """
 event; model version; policy; selector; version rule; match; no match; workspace; endpoint;
@@ -99,21 +107,8 @@ def _ends(value: ast.expr) -> list[ast.expr]:
 
 
 def routes() -> set[str]:
-    """Return `METHOD /api/route` for every route of function_app.py."""
-    prefix = host_json()["extensions.http.routePrefix"]
-    tree = ast.parse((REPOSITORY / "function_app.py").read_text())
-    return {
-        f"{method.value!s} /{prefix}/{call.args[0].value!s}"
-        for call in ast.walk(tree)
-        if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and call.func.attr == "route"
-        and isinstance(call.args[0], ast.Constant)
-        for keyword in call.keywords
-        if keyword.arg == "methods" and isinstance(keyword.value, ast.List)
-        for method in keyword.value.elts
-        if isinstance(method, ast.Constant)
-    }
+    """Return `METHOD /api/route` for every route; test_function_app holds them to the app."""
+    return {route.place for route in ROUTES}
 
 
 def host_json() -> dict[str, Any]:
@@ -153,7 +148,7 @@ def log_lines() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in (REPOSITORY / "deploy_logic").rglob("*.py"):
         for level, text in re.findall(r"_LOG\.(\w+)\(\s*\"([^\"]+)\"", path.read_text()):
-            found.setdefault(level, set()).add(text)
+            found.setdefault(level.replace("exception", "error"), set()).add(text)
     return found
 
 
@@ -199,8 +194,39 @@ def _written(value: Any) -> str:
 
 
 def test_every_route_has_its_section_and_no_other() -> None:
-    headings = re.findall(r"^### (.+)$", section(OPERATING, "## HTTP routes"), re.MULTILINE)
+    headings = re.findall(r"^### ([A-Z]+ /.+)$", API, re.MULTILINE)
+    assert len(headings) == len(set(headings))
     assert set(headings) == routes()
+    assert host_json()["extensions.http.routePrefix"] == PREFIX.strip("/")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_every_route_s_section_says_who_may_and_what_may_come(route: Route) -> None:
+    """The right, the parameters with their bounds, and what kind the answer is."""
+    part = section(API, f"### {route.place}")
+    right = route.right.value if route.right is not None else ""
+    who = "nobody" if route.is_open else right or "any signed-in"
+    assert f"Right: {who}." in part
+    assert {one.name for one in route.query} <= in_first_column(part)
+    told = re.findall(r"^\| (\d{3}) \|", part, re.MULTILINE)
+    assert {int(status) for status in told} <= set(route.statuses)
+    if route.kind not in {JSON, "*/*"}:  # of any kind
+        assert f"`{route.kind}`" in part
+
+
+def test_the_api_s_page_says_how_many_are_on_a_page_and_in_a_replay() -> None:
+    assert f"1 to {MOST_ROLLOUTS}" in section(API, "### GET /api/rollouts")
+    assert f"at most {MOST_EVENTS}" in section(API, "### POST /api/replay")
+
+
+def test_the_api_s_page_has_every_kind_of_file_of_the_dashboard() -> None:
+    part = section(API, "### GET /api/dashboard/{file}")
+    assert set(re.findall(r"`(\.\w+)`", part)) == set(KINDS)
+
+
+@pytest.mark.parametrize("right", list(Right))
+def test_every_right_is_explained(right: Right) -> None:
+    assert right.value in in_first_column(section(API, "## Who may do what"))
 
 
 def test_every_log_line_has_its_row_at_its_level() -> None:
@@ -238,7 +264,7 @@ def test_every_operation_is_explained(operation: Operation) -> None:
 @pytest.mark.parametrize("operation", OF_PEOPLE)
 def test_every_operation_of_people_has_its_row_at_the_route(operation: Operation) -> None:
     heading = "### POST /api/rollouts/{rollout_id}/{operation}"
-    assert operation.value in in_first_column(section(OPERATING, heading))
+    assert operation.value in in_first_column(section(API, heading))
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))

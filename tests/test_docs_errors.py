@@ -9,15 +9,22 @@ import pytest
 
 from deploy_logic.activities.workspace import _BAD_CANDIDATE
 from deploy_logic.adapters.arm import _NOWHERE, AGAIN
+from deploy_logic.api.openapi import STATUSES
+from deploy_logic.api.route import Route
+from deploy_logic.api.table import ROUTES
 from rolloutctl.__main__ import COMMANDS
-from tests.test_docs import PAGES, REPOSITORY, in_first_column, routes, section
+from tests.test_docs import PAGES, REPOSITORY, in_first_column, section
 
 ERRORS = PAGES["docs/errors.md"]
 # Where requests of people are answered: what a route calls is looked for in these.
 ANSWERING = [
     "deploy_logic/operations/rollouts.py",
     "deploy_logic/operations/endpoints.py",
-    "deploy_logic/adapters/http.py",
+    "deploy_logic/operations/history.py",
+    "deploy_logic/operations/dry_run.py",
+    "deploy_logic/operations/replay.py",
+    "deploy_logic/api/said.py",
+    "deploy_logic/api/page.py",
     "deploy_logic/adapters/identity.py",
     "deploy_logic/adapters/identity_platform.py",
     "deploy_logic/adapters/identity_source.py",
@@ -108,13 +115,21 @@ def refusals(node: ast.AST) -> Iterator[int]:
 
 
 def calls(node: ast.AST) -> Iterator[str]:
-    """Give the name of everything that is called there, or handed on by its name."""
-    for found in ast.walk(node):
-        if isinstance(found, ast.Call) and getattr(found.func, "id", "") == "desk":
-            if len(found.args) > 1:  # with the request: it is looked at who asks
-                yield from WHO
-        elif isinstance(found, ast.Name):
-            yield from WHO if found.id in {"known", "reading"} else (found.id,)
+    """Give the name of everything that is called there, or handed on by its name.
+
+    Not of what is called where a refusal is caught and goes no further.
+    """
+    caught = {
+        id(inner)
+        for found in ast.walk(node)
+        if isinstance(found, ast.Try)
+        and any(ast.unparse(one.type or found) == "OperationError" for one in found.handlers)
+        for part in found.body
+        for inner in ast.walk(part)
+    }
+    for found in (one for one in ast.walk(node) if id(one) not in caught):
+        if isinstance(found, ast.Name):
+            yield found.id
         elif isinstance(found, ast.Attribute):
             yield found.attr
 
@@ -131,46 +146,53 @@ def reachable(node: ast.AST, known: dict[str, ast.AST]) -> set[int]:
     return statuses
 
 
-def answers() -> dict[str, set[int]]:
-    """Return what each route of function_app.py can answer."""
-    known: dict[str, ast.AST] = {}
+def known() -> dict[str, ast.AST]:
+    """Return every function that a route could come to, by its name."""
+    found: dict[str, ast.AST] = {}
     for path in ANSWERING:
-        found = functions(parse(path))
-        assert not known.keys() & found.keys(), "two functions of one name cannot be told apart"
-        known |= found
-    statuses = {}
-    for function in functions(parse("function_app.py")).values():
-        assert isinstance(function, ast.FunctionDef)
-        for decorator in function.decorator_list:
-            text = ast.unparse(decorator)
-            route = re.fullmatch(r"app\.route\('([^']+)', methods=\['(\w+)'\]\)", text)
-            if route is not None:
-                body = ast.Module(body=function.body, type_ignores=[])
-                statuses[f"{route[2]} /api/{route[1]}"] = {200, *reachable(body, known)}
-    return statuses
+        for name, function in functions(parse(path)).items():
+            assert name not in found, f"two functions called {name} cannot be told apart"
+            found[name] = function
+    return found
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_a_route_makes_the_refusals_that_it_names(route: Route) -> None:
+    beside = functions(parse(route.handle.__code__.co_filename))
+    body = beside[route.handle.__name__]
+    private = {name: node for name, node in beside.items() if name.startswith("_")}
+    assert reachable(body, {**known(), **private}) == route.refusals
+
+
+def test_the_door_makes_the_refusals_of_all() -> None:
+    """Who asks is looked at by the identity's adapter; the archive is what does not answer."""
+    door = functions(parse("deploy_logic/api/door.py"))
+    found = reachable(door["_take"], {**known(), **door})
+    assert found == {400, 403, 415}
+    assert reachable(known()["read_principal"], known()) == {401}
 
 
 def test_every_route_has_its_row_with_its_statuses() -> None:
-    found = answers()
-    assert set(found) == routes()
-    assert found["POST /api/rollouts/{rollout_id}/{operation}"] == {
-        200, 400, 401, 403, 404, 409, 503
-    }  # fmt: skip
     table = {
-        row[0].strip("`"): {int(number) for number in row[1].split(", ")}
+        row[0].strip("`"): [int(number) for number in row[1].split(", ")]
         for row in rows("## Statuses of the routes", "route | statuses")
     }
-    assert table == found
+    assert table == {route.place: route.statuses for route in ROUTES}
+    assert table["POST /api/rollouts/{rollout_id}/{operation}"] == [
+        *(200, 400, 401, 403, 404, 409, 415, 503)
+    ]
 
 
 def test_every_status_is_explained() -> None:
     explained = {int(row[0]) for row in rows("## Statuses of the routes", "status | means")}
-    assert explained == {status for statuses in answers().values() for status in statuses}
+    assert explained == {500, *(status for route in ROUTES for status in route.statuses)}
+    assert explained == set(STATUSES)
 
 
 def test_no_refusal_is_made_elsewhere() -> None:
+    doors = {"deploy_logic/api/door.py", "deploy_logic/adapters/http.py"}
     for path in (REPOSITORY / "deploy_logic").rglob("*.py"):
-        if path.relative_to(REPOSITORY).as_posix() not in ANSWERING:
+        if path.relative_to(REPOSITORY).as_posix() not in {*ANSWERING, *doors}:
             assert not list(refusals(ast.parse(path.read_text(encoding="utf-8")))), path
 
 

@@ -56,7 +56,7 @@ class Place:
         return [one["rollout_id"] for one in self.page(Wanted(**wanted))["rollouts"]]
 
     def show(self, name: str) -> Json:
-        return history.show_rollout(self.engine, self.archive, name)
+        return history.show_whole(self.engine, self.archive, name)
 
 
 def shows(
@@ -195,7 +195,18 @@ def test_a_place_orders_by_time_also_where_the_text_would_not() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "x", "2026-11-23T09:00:00Z", "2026-11-23T09:00:00/a", "/a"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "2026-11-23T09:00:00Z",
+        "2026-11-23T09:00:00/a",
+        "/a",
+        "0001-01-01T00:00:00+23:59/a",
+        "2026-11-23T09:00:00Z/",
+    ],
+)
 def test_what_is_no_place_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - whoever asks says what would be right
         history.read_place(text)

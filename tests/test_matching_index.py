@@ -74,6 +74,9 @@ class Ledgers:
     def list_ledgers(self) -> list[Json]:
         return []
 
+    def note_sweep(self, at: datetime) -> None:
+        del at
+
     def handle(self, text: str, policies: list[Policy]) -> list[str]:
         return intake.handle_event(
             text,

@@ -73,13 +73,13 @@ def test_engine_that_cannot_be_asked_is_no_bad_event(desk: Counter) -> None:
 
 def test_one_rollout_is_shown_whole(desk: Counter) -> None:
     desk.engine.rollouts["a"] = {"phase": "pending", "timeline": [1]}
-    assert rollouts.show_rollout(desk.engine, "a") == {"phase": "pending", "timeline": [1]}
+    assert rollouts.find_shown(desk.engine, "a") == {"phase": "pending", "timeline": [1]}
 
 
 @pytest.mark.parametrize(
     ("act", "says"),
     [
-        (lambda desk: rollouts.show_rollout(desk.engine, "x"), "there is no rollout 'x'"),
+        (lambda desk: rollouts.find_shown(desk.engine, "x"), "there is no rollout 'x'"),
         (
             lambda desk: rollouts.ask(desk.engine, "x", "abort", by="ann", said=BECAUSE),
             "there is no rollout 'x'",

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from deploy_logic.api.page import KINDS
 from infra.package import SITE_PACKAGES, pack, shipped, stage
 from local.stack import Stack
 from tests.e2e.scene import AT_ONCE, CANARY, Scene, write_policies
@@ -75,6 +76,7 @@ def test_only_what_is_shipped_is_in_it(package: Path) -> None:
     assert first == {
         ".python_packages",
         "__pycache__",  # of function_app.py
+        "dashboard",
         "deploy_logic",
         "function_app.py",
         "host.json",
@@ -84,7 +86,10 @@ def test_only_what_is_shipped_is_in_it(package: Path) -> None:
     assert [name for name in names if name.startswith("policies/") and name.endswith(".pyc")] == []
     ours = [name for name in names if not name.startswith(".python_packages/")]
     kinds = {name.rpartition(".")[2] for name in ours}
-    assert kinds == {"py", "pyc", "json", "yaml", "yml", "txt"}
+    page = {name.rpartition(".")[2] for name in names if name.startswith("dashboard/")}
+    assert "html" in page
+    assert page <= {kind.lstrip(".") for kind in KINDS}  # or it would not be served
+    assert kinds - page == {"py", "pyc", "json", "yaml", "yml", "txt"}
     assert not any("settings.json" in name for name in ours)
 
 

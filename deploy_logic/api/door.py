@@ -61,12 +61,17 @@ def _serve(route: Route, office: Office, visit: Visit) -> Answer:
 
 
 def problem(error: OperationError) -> Answer:
-    """Return a refusal as problem details; its members say the same to programs."""
+    """Return a refusal as problem details; its members say the same to programs.
+
+    One of them is a header too, as HTTP has it: www_authenticate.
+    """
     fixed = {"type": "about:blank", "title": str(error), "status": error.status}
+    challenge = error.members.get("www_authenticate")
     return Answer(
         status=error.status,
         kind="application/problem+json",
         body=_print({**error.members, **fixed}),
+        headers={} if challenge is None else {"WWW-Authenticate": str(challenge)},
     )
 
 

@@ -33,7 +33,7 @@ def list_rollouts(office: Office, visit: Visit) -> Json:
 
 def show_rollout(office: Office, visit: Visit) -> Json:
     """Return one rollout with its timeline."""
-    return history.show_rollout(office.engine, office.archive, visit.parts["rollout_id"])
+    return history.show_whole(office.engine, office.archive, visit.parts["rollout_id"])
 
 
 def read_timeline(office: Office, visit: Visit) -> Answer:

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from deploy_logic.codec import Json
-from deploy_logic.errors import Complaint, OperationError
+from deploy_logic.errors import Complaint
 from deploy_logic.matching import PolicyIndex
 from deploy_logic.operations.endpoints import Desk
 from deploy_logic.policy.files import PolicyFiles
@@ -80,8 +80,3 @@ class Office:
             archive=self.archive,
             by=visit.visitor.id if visit.visitor is not None else "",
         )
-
-
-def refuse(text: str, status: int = 400) -> OperationError:
-    """Return the refusal of something that somebody wrote."""
-    return OperationError(text, status=status)

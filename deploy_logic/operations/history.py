@@ -44,7 +44,7 @@ def list_rollouts(
     return {"rollouts": page, "next": following if is_more else None}
 
 
-def show_rollout(engine: Engine, archive: Archive, rollout_id: str) -> Json:
+def show_whole(engine: Engine, archive: Archive, rollout_id: str) -> Json:
     """Return one rollout with its whole timeline, and what people may ask of it now."""
     shown = find_rollout(engine, archive, rollout_id)
     found = shown.get("awaits")
@@ -86,11 +86,14 @@ def place(shown: Json) -> str:
 
 def read_place(text: str) -> tuple[datetime, str]:
     """Return a place as it compares; ValueError when it is none."""
-    started, slash, rollout_id = text.partition("/")
+    started, _, rollout_id = text.partition("/")
     at = datetime.fromisoformat(started)
-    if not slash or at.tzinfo is None:
+    if not rollout_id or at.tzinfo is None:
         raise ValueError(text)
-    return at, rollout_id
+    try:
+        return at.astimezone(UTC), rollout_id
+    except OverflowError as error:  # the first and the last day there are
+        raise ValueError(text) from error
 
 
 def is_wanted(shown: Json, wanted: Wanted) -> bool:

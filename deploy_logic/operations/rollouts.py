@@ -22,7 +22,7 @@ from deploy_logic.rollout import (
 _LOG = logging.getLogger("rollout")
 
 
-def show_rollout(engine: Engine, rollout_id: str) -> Json:
+def find_shown(engine: Engine, rollout_id: str) -> Json:
     """Return one rollout with its timeline."""
     shown = engine.show_rollout(rollout_id)
     if shown is None:
@@ -46,7 +46,7 @@ def ask(
     """
     if operation not in OF_PEOPLE:
         raise OperationError(f"{operation!r} is none of {', '.join(OF_PEOPLE)}", status=404)
-    shown = show_rollout(engine, rollout_id)
+    shown = find_shown(engine, rollout_id)
     found = shown.get("awaits")
     awaited = decode(Awaited, found) if found else None
     request = Request(operation=Operation(operation), by=by, reason=said["reason"])

@@ -83,7 +83,7 @@ def test_everything_starts_as_shown_and_lists_no_rollouts_yet(tmp_path: Path) ->
     with started(up, "--port", "0", "--data", str(tmp_path / "data")) as ready:
         variables = {"APP": ready["app"], "IDENTITY": ready["identity"]}
         said = json.loads(say(f"{sign_in}\n{listing}", tmp_path, **variables))
-    assert said == {"rollouts": []}
+    assert said == {"rollouts": [], "next": None}
 
 
 @pytest.fixture(scope="module")
