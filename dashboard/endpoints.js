@@ -135,7 +135,7 @@ function restOf(here, ledger) {
 
 function emptyPanel() {
   return panel({
-    title: 'Nothing was rolled out yet',
+    title: 'Nothing was rolled out yet', level: 'h2',
     lines: [
       'A rollout starts when a model version is registered that a policy selects. Here is how:',
       h('ol', { class: 'how' },

@@ -65,8 +65,8 @@ function table(rollouts, now) {
 function nothing(isFiltered, query) {
   if (query.get('after')) return h('p', { class: 'quiet' }, 'There are no older ones.');
   return panel(isFiltered
-    ? { title: 'No rollout is like that', lines: ['Take a filter away to see more.'] }
-    : { title: 'Nothing was rolled out yet', lines: ['Endpoints has how to begin.'] });
+    ? { title: 'No rollout is like that', level: 'h2', lines: ['Take a filter away to see more.'] }
+    : { title: 'Nothing was rolled out yet', level: 'h2', lines: ['Endpoints has how to begin.'] });
 }
 
 function pages(query, next) {

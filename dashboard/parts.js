@@ -178,13 +178,13 @@ export function factList(facts) {
 }
 
 /** A message that stands in the place of content: nothing there, no right, not found, no answer. */
-export function panel({ title, lines = [], tone = 'idle', doing = null }) {
-  return h('section', { class: `panel ${tone}` }, h('h2', {}, title),
+export function panel({ title, lines = [], tone = 'idle', doing = null, level = 'h1' }) {
+  return h('section', { class: `panel ${tone}` }, h(level, {}, title),
     lines.map((line) => (typeof line === 'string' ? h('p', {}, line) : line)), doing);
 }
 
 export function skeleton(rows = 3) {
-  return h('div', { class: 'skeleton' }, h('p', { class: 'hidden' }, 'Loading.'),
+  return h('div', { class: 'skeleton' }, h('h1', { class: 'hidden' }, 'Loading'),
     Array.from({ length: rows }, () => h('div', { class: 'bone', 'aria-hidden': 'true' })));
 }
 

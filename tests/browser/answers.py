@@ -1,4 +1,4 @@
-"""What the API answers in these tests: recorded from a run of the demo, or made of its own types."""
+"""What the API answers in these tests: a recorded run of the demo, or made of its own types."""
 
 import json
 import re
@@ -128,17 +128,17 @@ def a_busy_ledger() -> Json:
 def many_rollouts(count: int) -> list[Json]:
     """Return a long history, newest first."""
     phases = (Phase.SUCCEEDED, Phase.FAILED, Phase.SUCCEEDED, Phase.SUPERSEDED, Phase.ERRORED)
-    found = []
+    found, usual = [], replace(a_rollout(), timeline=(), measured={})
     for number in range(count, 0, -1):
         at = now() - timedelta(hours=3 * (count - number + 1))
-        rollout = a_rollout(
+        rollout = replace(
+            usual,
             rollout_id=f"fraud-fraud-detector-{number}",
             version=str(number),
             phase=phases[number % len(phases)],
             reason="error_rate of candidate 43 % is above 10 %",
             started=at,
             ended=at + timedelta(minutes=50),
-            measured={},
         )
         found.append(shown(rollout))
     return found

@@ -80,6 +80,7 @@ class Server:
         self.url = self.authority = ""
         self._challenge = ""
         self._loop = asyncio.new_event_loop()
+        self._is_over = asyncio.Event()
         self._runners: list[web.AppRunner] = []
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -91,6 +92,7 @@ class Server:
 
     def stop(self) -> None:
         """End both."""
+        self._loop.call_soon_threadsafe(self._is_over.set)
         for runner in self._runners:
             self._run(runner.cleanup())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -128,12 +130,12 @@ class Server:
 
     async def _serve(self, request: web.Request) -> web.Response:
         path = DASHBOARD / request.match_info.get("file", "index.html")
+        kind = _KINDS[path.suffix]
         headers = {
             "Content-Security-Policy": content_policy(self.authority),
             "X-Content-Type-Options": "nosniff",
-            **_NO_STORE,
+            "Cache-Control": "no-store" if kind == "text/html" else "max-age=600",
         }
-        kind = _KINDS[path.suffix]
         return web.Response(body=path.read_bytes(), content_type=kind, headers=headers)
 
     async def _answer(self, request: web.Request) -> web.Response:
@@ -141,7 +143,7 @@ class Server:
         body = await request.json() if request.can_read_body else {}
         answers.asked.append((request.method, path, body))
         if path in answers.stalled:
-            await asyncio.Event().wait()
+            await self._is_over.wait()
         is_known = request.headers.get("Authorization") == f"Bearer {TOKEN}"
         if answers.needs_token and path != "sign-in" and not is_known:
             return _refuse(401, {"title": "nobody is signed in"})
