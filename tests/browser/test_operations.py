@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from deploy_logic.codec import Json
 from deploy_logic.rollout import OF_PEOPLE, Phase
 from tests.browser import answers, worlds
 from tests.browser.server import Server
@@ -119,10 +118,7 @@ def test_figures_that_have_changed_are_shown_anew_and_the_reason_is_kept(
     page.goto(server.page + worlds.asking(server))
     dialog = open_dialog(page, "Approve")
     path = f"{ROLLOUT}/approve"
-    changed = {
-        "title": "approve: it rests on other figures (look again)",
-        "figures": "0123456789ab",
-    }
+    changed = {"title": "it rests on other figures (look again)", "figures": "0123456789ab"}
     server.answers.refusals[f"POST {path}"] = (409, changed)
     server.answers.rollouts[worlds.CANARY]["awaits"]["figures"] = "0123456789ab"
     dialog.get_by_role("textbox").fill("looks good")
@@ -139,7 +135,7 @@ def test_figures_that_have_changed_are_shown_anew_and_the_reason_is_kept(
 def test_a_refusal_is_said_in_the_dialog_with_what_is_possible(server: Server, page: Page) -> None:
     page.goto(server.page + worlds.asking(server))
     dialog = open_dialog(page, "Approve")
-    refusal: Json = {"title": "only group:ml-leads may answer", "approvers": ["group:ml-leads"]}
+    refusal = {"title": "only group:ml-leads may answer", "approvers": ["group:ml-leads"]}
     server.answers.refusals[f"POST {ROLLOUT}/approve"] = (403, refusal)
     dialog.get_by_role("textbox").fill("please")
     dialog.locator("[type=submit]").click()
