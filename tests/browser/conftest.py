@@ -1,57 +1,24 @@
 """One Chromium for these tests, and a page that fails its test on any error of its own."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import (
-    Browser,
-    BrowserContext,
-    ConsoleMessage,
-    Page,
-    Request,
-    expect,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
+from tests.browser.chromium import open_browser
 from tests.browser.server import Server, fresh_answers
 
-CHROMIUM = Path("/usr/bin/chromium")
-AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 PATIENCE = 20_000  # milliseconds until a condition counts as never coming
 WIDE = (1280, 900)
 expect.set_options(timeout=PATIENCE)
-
-
-def require(tool: Path, command: str) -> None:
-    """Skip where the tool is missing, with what installs it; in CI that is a failure."""
-    if tool.exists():
-        return
-    said = f"{tool.name} is missing: {command}"
-    if os.environ.get("CI"):
-        pytest.fail(said)
-    pytest.skip(said)
 
 
 # Of the folder and not of the session: while it is open, its event loop counts as running, and
 # other tests of the same process could begin none of their own.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    require(CHROMIUM, "sudo apt-get install --yes chromium")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*_FLAGS])
+    with open_browser() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="package")

@@ -1,14 +1,16 @@
 """Everybody can use it: axe finds nothing, in light, dark and on a phone; the keyboard suffices."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import worlds
-from tests.browser.conftest import AXE, require
+from tests.browser.chromium import require
 from tests.browser.server import Server
 
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 PHONE = {"width": 360, "height": 780}
 _RUN = "(how) => axe.run(document, how).then((found) => found.violations"
 _RUN += ".map(({ id, nodes }) => [id, ...nodes.map((one) => one.html + one.failureSummary)]))"
