@@ -15,12 +15,18 @@ help: ## this list
 	@.venv-scoring/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+# What the tests of the dashboard need from npm. Without npm they are skipped, and say so.
+node_modules/ready: package.json
+	@if command -v npm >/dev/null; \
+	then npm install --no-package-lock --ignore-scripts --no-audit --no-fund --silent && touch $@; \
+	else echo "npm is missing (Node 20 has it): the tests that need axe-core are skipped"; fi
+
 setup: .venv/ready .venv-scoring/ready ## both environments: the app's, and the scoring servers'
 
 run: setup ## start everything and play the demo; ARGS="--once" ends after it
 	@$(PY) -m local run $(ARGS)
 
-test: setup ## every test; ARGS for pytest
+test: setup node_modules/ready ## every test; ARGS for pytest
 	@$(PY) -m pytest -n 3 --dist loadfile $(ARGS)
 
 check: lint types ## lint and types
@@ -59,7 +65,10 @@ histories: .venv/ready ## record anew the histories of the newest story; review 
 mutants: .venv/ready ## take the guards out one at a time: which test notices? ARGS="weight" for some
 	@$(PY) -m bench.mutants $(ARGS)
 
-clean: ## what running left behind, and the environments
-	@rm -rf .venv .venv-scoring .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+screenshots: setup ## the pictures of docs/images, from the demo
+	@$(PY) -m tests.browser.screenshots
 
-.PHONY: help setup run test check lint types laws e2e bench infra package golden histories mutants schema clean
+clean: ## what running left behind, and the environments
+	@rm -rf .venv .venv-scoring node_modules .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+
+.PHONY: help setup run test check lint types laws e2e bench infra package golden histories mutants screenshots schema clean

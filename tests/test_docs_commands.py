@@ -70,7 +70,7 @@ PROGRAMS = {
     "make package": "-m infra.package",
 }
 # The environments count as made: whatever runs the tests has one, and no test installs.
-MADE = ("-o", ".venv/ready", "-o", ".venv-scoring/ready")
+MADE = ("-o", ".venv/ready", "-o", ".venv-scoring/ready", "-o", "node_modules/ready")
 # What a block that needs Azure may call.
 TOOLS = {"az", "azd", "curl", "jq", "set", "eval", "export", "while", "cp"}
 AZD_OWN = {"AZURE_ENV_NAME", "AZURE_LOCATION"}
