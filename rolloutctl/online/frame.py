@@ -148,19 +148,13 @@ def _gates(shown: Json) -> Table:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column()
-    figures = _last_figures(shown)
+    figures = {line["text"]: line.get("figures") for line in shown.get("timeline", ())}
     for name, last in shown["measured"].items():
         verdict = clean(last["verdict"])
         said = clean(str(last["reason"]).removeprefix(f"{name}: "))
-        content = Text.assemble(f"{clean(name)}: ", said, _samples(figures.get(name)))
+        content = Text.assemble(f"{clean(name)}: ", said, _samples(figures.get(last["reason"])))
         grid.add_row(Text(verdict, style_of(verdict)), content)
     return grid
-
-
-def _last_figures(shown: Json) -> dict[str, Json]:
-    """Return the figures of each gate's last line in the timeline."""
-    lines = [line.get("figures") or {} for line in shown.get("timeline", ())]
-    return {str(one["gate"]): one for one in lines if "gate" in one}
 
 
 def _samples(figures: Json | None) -> str:

@@ -1,6 +1,7 @@
 """One request, one answer: https, or http on this machine; no redirects, and every wait ends."""
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from rolloutctl.words import clean
 
 _CONNECT, _READ = 10.0, 90.0  # seconds; an app that sleeps may take half a minute to wake up
 _LONGEST = 200  # characters of what came instead
+_LIBRARY = re.compile(r"^\w*Connection\w*\(.*?\): (Failed to establish a new connection: )?")
 _REDIRECTS = range(300, 400)
 
 
@@ -118,5 +120,5 @@ def _cause(error: requests.RequestException) -> str:
         if not isinstance(following, BaseException):
             break
         found = following
-    text = str(found).rpartition(">: ")[2] or str(found)
+    text = _LIBRARY.sub("", str(found))
     return clean(text)[:_LONGEST] or type(error).__name__
