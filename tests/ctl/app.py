@@ -5,8 +5,7 @@ It knows people by their tokens, and it is their identity provider too.
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +35,7 @@ class App:
     breaks_off: bool = False
     answers: list[Json] = field(default_factory=list)  # of plan and replay, one after the other
     refusal: Json | None = None  # what every POST gets
-    faults: list[int] = field(default_factory=list)  # a status for each of the next requests
+    faults: list[int | None] = field(default_factory=list)  # a status for each of the next requests
     dates: list[str] = field(default_factory=list)  # the Date header, when told
     asked: list[tuple[str, str, Any, str]] = field(default_factory=list)
     sign_in: Json = field(default_factory=lambda: {"kind": "platform"})
@@ -60,8 +59,9 @@ class App:
         query = "&".join(f"{name}={value}" for name, value in sorted(request.query.items()))
         token = request.headers.get("Authorization", "")
         self.asked.append((request.method, f"{path}?{query}" if query else path, body, token))
-        if self.faults:
-            return fault(request, self.faults.pop(0))
+        status = self.faults.pop(0) if self.faults else None
+        if status is not None:
+            return fault(request, status)
         rights = RIGHTS.get(token.removeprefix("Bearer "))
         refusal = refuse(path, rights)
         if refusal is not None:
@@ -103,7 +103,7 @@ class App:
     def _list(self, query: Mapping[str, str]) -> web.Response:
         found = [one for one in [*self.script[:1], *self.rollouts] if is_wanted(one, query)]
         start = int(query.get("after", "0"))
-        end = start + min(int(query["limit"]), self.page)
+        end = start + min(int(query.get("limit", "50")), self.page)
         after = str(end) if end < len(found) else None
         return web.json_response({"rollouts": found[start:end], "next": after})
 
@@ -184,32 +184,39 @@ def problem(status: int, title: str, **members: Any) -> web.Response:
     return web.json_response(body, status=status, content_type="application/problem+json")
 
 
-@contextmanager
-def serve() -> Iterator[App]:
-    """Serve an app on loopback, in a thread of its own."""
-    app, loop, ready = App(), asyncio.new_event_loop(), threading.Event()
-    over = asyncio.Event()
+class Server:
+    """Serves an app on loopback, in a thread of its own; which one, may change."""
 
-    async def run() -> None:
+    def __init__(self) -> None:
+        self.app = App()
+        self._loop, self._over = asyncio.new_event_loop(), asyncio.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
+        self.url = ""
+
+    def start(self) -> None:
+        self._thread.start()
+        assert self._ready.wait(60)
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+        self._loop.close()
+
+    async def _run(self) -> None:
         web_app = web.Application()
-        api: Callable[[web.Request], Awaitable[web.StreamResponse]] = app.handle
-        web_app.router.add_route("*", "/api/{path:.*}", api)
-        web_app.router.add_route("*", "/idp/{name:.*}", app.identify)
+        web_app.router.add_route("*", "/api/{path:.*}", self._handle)
+        web_app.router.add_route("*", "/idp/{name:.*}", self._identify)
         runner = web.AppRunner(web_app, access_log=None)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        app.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        ready.set()
-        await over.wait()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self._ready.set()
+        await self._over.wait()
         await runner.cleanup()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
-    thread.start()
-    assert ready.wait(30)
-    try:
-        yield app
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join()
-        loop.close()
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        return await self.app.handle(request)
+
+    async def _identify(self, request: web.Request) -> web.Response:
+        return await self.app.identify(request)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rolloutctl.__main__ import main
-from tests.ctl.app import OPERATOR, App, serve
+from tests.ctl.app import OPERATOR, App, Server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +31,19 @@ class Done:
 type Run = Callable[..., Done]
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    found = Server()
+    found.start()
+    yield found
+    found.stop()
+
+
 @pytest.fixture
-def app() -> Iterator[App]:
-    with serve() as found:
-        yield found
+def app(server: Server) -> App:
+    """Let a new app be behind the one address."""
+    server.app = App(url=server.url)
+    return server.app
 
 
 @pytest.fixture

@@ -1,11 +1,5 @@
 """The operations: what each command asks of the app, with a reason, and never without."""
 
-import os
-import pty
-import select
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,9 +10,8 @@ from rolloutctl.online.frame import ANSWERS
 from tests.ctl.app import OPERATOR, App
 from tests.ctl.conftest import Run
 from tests.ctl.story import FIGURES, ID, rollout, waiting
+from tests.ctl.terminal import Terminal
 
-REPOSITORY = Path(__file__).parents[2]
-PATIENCE = 60.0  # seconds until something counts as never coming; generous on purpose
 ASKED = [
     (("pause", "r-1"), "rollouts/r-1/pause", {}),
     (("resume", "r-1"), "rollouts/r-1/resume", {}),
@@ -121,47 +114,11 @@ def test_at_a_terminal_the_figures_are_shown_and_it_asks_back(
     app: App, home: Path, typed: str, code: Exit, posts: int
 ) -> None:
     app.rollouts = [waiting()]
-    ours, theirs = pty.openpty()
-    command = (sys.executable, "-m", "rolloutctl", "approve", ID, "--reason", "why")
     given = {"ROLLOUTCTL_APP": app.url, "ROLLOUTCTL_TOKEN": OPERATOR, "HOME": str(home)}
-    environment = {**os.environ, **given, "PYTHONIOENCODING": "utf-8"}
-    child = subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
-    )
-    os.close(theirs)
-    try:
-        seen = read_until(ours, "? (yes)")
-        os.write(ours, typed.encode())
-        read_until_end(ours)
-        assert child.wait(PATIENCE) == code
-    finally:
-        child.kill()
-        child.wait()
-        os.close(ours)
-    assert f"approve on figures {FIGURES}? (yes)" in seen
-    assert "(2 of 512, 0.1 % to 1.4 %) is at most 2 %" in seen
+    with Terminal("approve", ID, "--reason", "why", size=(40, 200), given=given) as terminal:
+        terminal.until(lambda text: "? (yes)" in text, "that it asks back")
+        assert f"approve on figures {FIGURES}? (yes)" in terminal.text
+        assert "(2 of 512, 0.1 % to 1.4 %) is at most 2 %" in terminal.text
+        terminal.type(typed)
+        assert terminal.end() == code
     assert len(app.posts()) == posts
-
-
-def read_until(descriptor: int, text: str) -> str:
-    """Return what a terminal was sent, once that is in it."""
-    seen, end = b"", time.monotonic() + PATIENCE
-    while text.encode() not in seen:
-        left = end - time.monotonic()
-        assert left > 0, f"never seen: {text!r} in {seen.decode(errors='replace')!r}"
-        if select.select([descriptor], [], [], left)[0]:
-            seen += os.read(descriptor, 4096)
-    return seen.decode(errors="replace")
-
-
-def read_until_end(descriptor: int) -> str:
-    """Return what a terminal was sent until nobody holds its other end."""
-    seen = b""
-    while True:
-        try:
-            more = os.read(descriptor, 4096)
-        except OSError:  # Linux says so when the other end is closed
-            return seen.decode(errors="replace")
-        if not more:
-            return seen.decode(errors="replace")
-        seen += more
