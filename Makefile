@@ -56,10 +56,13 @@ golden: setup ## record anew what azure-ai-ml sends to the emulator; review the 
 histories: .venv/ready ## record anew the histories of the newest story; review the difference
 	@HISTORIES=write $(PY) -m pytest -q tests/test_histories.py
 
+recording: setup ## docs/recordings: `rolloutctl watch` while the demo plays
+	@$(PY) -m local.recording
+
 mutants: .venv/ready ## take the guards out one at a time: which test notices? ARGS="weight" for some
 	@$(PY) -m bench.mutants $(ARGS)
 
 clean: ## what running left behind, and the environments
 	@rm -rf .venv .venv-scoring .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup run test check lint types laws e2e bench infra package golden histories mutants schema clean
+.PHONY: help setup run test check lint types laws e2e bench infra package golden histories mutants recording schema clean

@@ -9,7 +9,7 @@ import pytest
 
 from deploy_logic.activities.workspace import _BAD_CANDIDATE
 from deploy_logic.adapters.arm import _NOWHERE, AGAIN
-from rolloutctl.__main__ import COMMANDS
+from rolloutctl.commands import OFFLINE
 from tests.test_docs import PAGES, REPOSITORY, in_first_column, routes, section
 
 ERRORS = PAGES["docs/errors.md"]
@@ -24,7 +24,7 @@ ANSWERING = [
 PROGRAMS = {
     **{
         f"rolloutctl {name}": [(f"rolloutctl/{name.replace('-', '_')}.py", "run")]
-        for name in COMMANDS
+        for name in OFFLINE
     },
     "local up": [("local/__main__.py", "_up"), ("local/demo/story.py", "check_environment")],
     "local run": [("local/__main__.py", "_run"), ("local/demo/story.py", "check_environment")],

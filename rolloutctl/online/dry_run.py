@@ -40,7 +40,7 @@ def _read_tag(text: str) -> tuple[str, str]:
 
 def _words(plan: Json) -> str:
     if not plan["answers"]:
-        return "the app has no policies"
+        return clean(plan.get("reason") or "the app has no policies")
     lines = []
     for one in plan["answers"]:
         place = f", endpoint {one['endpoint']}" if one.get("endpoint") else ""

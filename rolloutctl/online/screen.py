@@ -14,7 +14,7 @@ from rolloutctl.online.follow import News
 from rolloutctl.online.frame import Look, draw, style_of
 from rolloutctl.words import Json, clean, find_signs, print_time
 
-_A_SECOND = 4  # times that the picture is drawn
+_A_SECOND = 2  # times that the picture is drawn: a countdown moves once
 
 
 class Screen(Protocol):
@@ -127,7 +127,8 @@ class LiveScreen:
     def _draw(self) -> Group:
         if self._shown is None:
             return Group()
-        return draw(self._shown, Look(now=self._now(), signs=self._signs))
+        drawn = draw(self._shown, Look(now=self._now(), signs=self._signs))
+        return Group(Text(), drawn)  # apart from the lines above it
 
 
 def open_screen(*, wants_json: bool, now: Callable[[], datetime]) -> Screen:

@@ -148,10 +148,17 @@ def test_the_app_is_asked_about_a_version(app: App, run: Run) -> None:
 
 
 def test_the_app_is_asked_about_each_event(app: App, run: Run) -> None:
-    app.answers = [{"answers": [NO]}, {"answers": []}]
-    done = run("plan", "--app", app.url, "--event", "-", "--json", stdin=json.dumps([EVENT] * 2))
-    assert done.json == {"plans": [{"answers": [NO]}, {"answers": []}]}
+    plans: list[dict[str, Any]] = [
+        {"answers": [NO]},
+        {"answers": [], "reason": "another type of event"},
+    ]
+    given = ("plan", "--app", app.url, "--event", "-")
+    app.answers = [*plans]
+    assert run(*given, "--json", stdin=json.dumps([EVENT] * 2)).json == {"plans": plans}
     assert app.posts() == [("plan", {"event": EVENT})] * 2
+    app.answers = [*plans]
+    said = run(*given, stdin=json.dumps([EVENT] * 2)).out
+    assert said == "no match  policy churn: another model\nanother type of event\n"
 
 
 @pytest.mark.parametrize(
