@@ -203,7 +203,7 @@ def _style(cell: Char) -> Style:
 def write_recording(
     recording: Recording, folder: Path, pictures: Mapping[str, Sequence[str]]
 ) -> None:
-    """Write the cast, without repeats, and a picture of the last moment that shows all of its texts."""
+    """Write the cast without repeats, and a picture of the last moment that has its texts."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "watch.cast").write_text(print_cast(leave_out_repeats(recording)), encoding="utf-8")
     for name, texts in pictures.items():
