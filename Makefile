@@ -5,7 +5,7 @@ PY := .venv/bin/python
 help: ## this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-.venv/ready: requirements.txt requirements-dev.txt
+.venv/ready: requirements.txt requirements-rolloutctl.txt requirements-dev.txt
 	@test -x $(PY) || python3.13 -m venv .venv
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
@@ -62,6 +62,9 @@ golden: setup ## record anew what azure-ai-ml sends to the emulator; review the 
 histories: .venv/ready ## record anew the histories of the newest story; review the difference
 	@HISTORIES=write $(PY) -m pytest -q tests/test_histories.py
 
+recording: setup ## docs/recordings: `rolloutctl watch` while the demo plays
+	@$(PY) -m local.recording
+
 mutants: .venv/ready ## take the guards out one at a time: which test notices? ARGS="weight" for some
 	@$(PY) -m bench.mutants $(ARGS)
 
@@ -71,4 +74,4 @@ screenshots: setup ## the pictures of docs/images, from the demo
 clean: ## what running left behind, and the environments
 	@rm -rf .venv .venv-scoring node_modules .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup run test check lint types laws e2e bench infra package golden histories mutants screenshots schema clean
+.PHONY: help setup run test check lint types laws e2e bench infra package golden histories mutants recording screenshots schema clean

@@ -1,1 +1,1 @@
-"""The command line. Its offline half uses the pure modules only: no network, no Azure."""
+"""The command line: the offline half on the pure modules, the online half on the HTTP API."""

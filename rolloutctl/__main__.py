@@ -1,35 +1,33 @@
-"""`python -m rolloutctl COMMAND`: one module per command, each with add_arguments and run.
+"""`python -m rolloutctl COMMAND`: one module per command or family; exit.py has the exit codes."""
 
-Exit codes: 0 as asked, 1 the answer is no (docs/errors.md says what that means per command),
-2 the command line itself is wrong.
-"""
-
-import argparse
+import json
+import os
 import sys
-from collections.abc import Mapping
-from types import ModuleType
 
-from rolloutctl import check, match, plan, schema, version_rule
+from rolloutctl.commands import COMMANDS, build_parser, find_command
+from rolloutctl.exit import CommandError, Exit
+from rolloutctl.words import clean
 
-COMMANDS: Mapping[str, ModuleType] = {
-    "check": check,
-    "match": match,
-    "plan": plan,
-    "schema": schema,
-    "version-rule": version_rule,
-}
+__all__ = ["COMMANDS", "main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line and run the command."""
-    parser = argparse.ArgumentParser(prog="rolloutctl", description="Rollouts of Azure ML models.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in COMMANDS.items():
-        about = (module.__doc__ or "").strip().splitlines()[0]
-        module.add_arguments(commands.add_parser(name, help=about, description=module.__doc__))
-    given = parser.parse_args(arguments)
-    code: int = COMMANDS[given.command].run(given)
-    return code
+    written = sys.argv[1:] if arguments is None else arguments
+    only = written[0] if written and written[0] in COMMANDS else None
+    given = build_parser(only).parse_args(written)
+    try:
+        return find_command(given.command).run(given)
+    except CommandError as error:
+        wants_json = getattr(given, "json", False)
+        text = json.dumps(error.problem) if wants_json else f"rolloutctl: {clean(str(error))}"
+        sys.stderr.write(f"{text}\n")
+        return error.code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # such as `| head`: whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.NO
 
 
 if __name__ == "__main__":

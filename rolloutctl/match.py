@@ -39,11 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what every command has that asks about events."""
-    parser.add_argument("--policies", type=Path, required=True, metavar="DIR")
+def add_common_arguments(parser: argparse.ArgumentParser, *, is_online: bool = False) -> None:
+    """Declare what every command has that asks about events; is_online: it can do without."""
+    parser.add_argument("--policies", type=Path, required=not is_online, metavar="DIR")
     help_event = "one event or an array, in either schema; - for stdin"
-    parser.add_argument("--event", required=True, metavar="FILE", help=help_event)
+    parser.add_argument("--event", required=not is_online, metavar="FILE", help=help_event)
     help_workspace = "only events of this workspace are ours; repeatable; without it any is"
     parser.add_argument("--workspace", action="append", metavar="ARM_ID", help=help_workspace)
     parser.add_argument("--json", action="store_true", help="print JSON")

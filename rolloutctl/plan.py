@@ -1,4 +1,7 @@
-"""Say what an event would do: every step, when, and what is written. Offline; touches nothing."""
+"""Say what an event would do: every step, when, and what is written. Touches nothing.
+
+Offline, by a folder of policies; with --app, the running app says what it would answer now.
+"""
 
 import argparse
 import json
@@ -24,7 +27,9 @@ from deploy_logic.plan.plan import (
 from deploy_logic.policy.files import PolicyFiles
 from deploy_logic.policy.policy import Policy
 from deploy_logic.settings import read_settings
+from rolloutctl.exit import UsageError
 from rolloutctl.match import add_common_arguments, headline, hear
+from rolloutctl.online.dry_run import run_online
 from rolloutctl.read import ReadError, Usable, read_events, read_snapshot, read_usable
 from rolloutctl.schedule import moment, schedule
 
@@ -43,16 +48,29 @@ _USUAL = Snapshot(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_common_arguments(parser)
+    add_common_arguments(parser, is_online=True)
     endpoint = parser.add_mutually_exclusive_group()
     help_snapshot = "JSON of the endpoint as it is; without it one deployment 'current' at 100"
     endpoint.add_argument("--snapshot", metavar="FILE", help=help_snapshot)
     help_first = "plan for an endpoint that does not exist yet"
     endpoint.add_argument("--first", action="store_true", help=help_first)
+    online = parser.add_argument_group("online")
+    online.add_argument("--app", metavar="URL", help="ask the app at this address")
+    online.add_argument("--token", metavar="TOKEN", default="", help="instead of an earlier login")
+    online.add_argument("--model", metavar="NAME", help="in place of an event")
+    online.add_argument("--model-version", metavar="VERSION", help="in place of an event")
+    help_tag = "of that version; repeatable"
+    online.add_argument("--tag", action="append", metavar="NAME=VALUE", help=help_tag)
 
 
 def run(given: argparse.Namespace) -> int:
     """Print a plan per event and match; 1 when policies or a file have errors."""
+    if given.app:
+        if given.policies or given.snapshot or given.first:
+            raise UsageError("--app with --policies, --snapshot or --first (the app has its own)")
+        return run_online(given)
+    if not (given.policies and given.event) or given.model or given.model_version or given.tag:
+        raise UsageError("offline it takes --policies DIR and --event FILE (or --app URL)")
     try:
         bodies = read_events(given.event)
         snapshot = Snapshot(exists=False) if given.first else _USUAL

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from infra.bicep import read_folder
+from rolloutctl.commands import OFFLINE, build_parser
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = {
@@ -93,7 +94,7 @@ def commands(body: str) -> list[str]:
 
 LOCAL = sorted({(page, one) for page, body in blocks("sh") for one in commands(body)})
 AZURE = sorted(set(blocks("sh azure")))
-ROLLOUTCTL = sorted(
+SAID = sorted(
     {one for _, one in LOCAL if " -m rolloutctl " in one}
     | {
         one
@@ -101,6 +102,15 @@ ROLLOUTCTL = sorted(
         for one in commands(body)
         if " -m rolloutctl " in one and "FILE" not in one
     }
+)
+
+
+ROLLOUTCTL = [one for one in SAID if shlex.split(one)[3] in OFFLINE]
+ONLINE = sorted(
+    one
+    for _, body in AZURE
+    for one in commands(body)
+    if " -m rolloutctl " in one and shlex.split(one)[3] not in OFFLINE
 )
 
 
@@ -149,6 +159,13 @@ def test_every_rolloutctl_command_runs(command: str, monkeypatch: pytest.MonkeyP
     parser = argparse.ArgumentParser(exit_on_error=False)
     module.add_arguments(parser)
     assert module.run(parser.parse_args(options)) == 0
+
+
+@pytest.mark.parametrize("command", ONLINE)
+def test_every_rolloutctl_command_that_needs_an_app_is_one(command: str) -> None:
+    _, _, _, *given = shlex.split(command)
+    parsed = build_parser().parse_args(given)
+    assert parsed.command == given[0]
 
 
 def make_targets() -> set[str]:

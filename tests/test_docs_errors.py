@@ -12,7 +12,7 @@ from deploy_logic.adapters.arm import _NOWHERE, AGAIN
 from deploy_logic.api.openapi import STATUSES
 from deploy_logic.api.route import Route
 from deploy_logic.api.table import ROUTES
-from rolloutctl.__main__ import COMMANDS
+from rolloutctl.commands import OFFLINE
 from tests.test_docs import PAGES, REPOSITORY, in_first_column, section
 
 ERRORS = PAGES["docs/errors.md"]
@@ -36,7 +36,7 @@ WHO = ("read_principal", "require")
 PROGRAMS = {
     **{
         f"rolloutctl {name}": [(f"rolloutctl/{name.replace('-', '_')}.py", "run")]
-        for name in COMMANDS
+        for name in OFFLINE
     },
     "local up": [("local/__main__.py", "_up"), ("local/demo/story.py", "check_environment")],
     "local run": [("local/__main__.py", "_run"), ("local/demo/story.py", "check_environment")],
