@@ -20,6 +20,11 @@ LONGEST_FUNCTION, LONGEST_FILE = 40, 400
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "duration": frozenset(),
+    "address": frozenset(),
+    "announcement.wording": frozenset(),
+    "announcement.channel": frozenset(),
+    "announcement.card": frozenset(),
+    "announcement.event": frozenset(),
     "settings": frozenset(),
     "event": frozenset(),
     "right": frozenset(),
@@ -78,6 +83,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "story.reverting": frozenset(),
     "story.orchestrator": frozenset(),
     "activities.activity": frozenset(),
+    "activities.announce": frozenset(),
     "activities.call": frozenset(),
     "activities.gate": frozenset(),
     "activities.workspace": frozenset(),
@@ -97,6 +103,7 @@ ADAPTERS: Mapping[str, frozenset[str]] = {
     "azure_ml_template": frozenset({"azure.ai.ml", "azure.core", "marshmallow", "yaml"}),
     "durable": frozenset({"azure.durable_functions", "durabletask"}),
     "durable_entity": frozenset({"durabletask"}),
+    "event_grid": frozenset({"azure.core", "azure.eventgrid"}),
     "http": frozenset({"azure.functions"}),
     "identity": frozenset(),
     "webhook": frozenset({"certifi"}),
@@ -107,6 +114,7 @@ OPENED_LATE = {("app", "adapters")}
 LOGGING = frozenset(
     {
         "activities.activity",
+        "activities.announce",
         "operations.intake",
         "operations.rollouts",
         "operations.endpoints",
@@ -120,7 +128,9 @@ OUTSIDE = frozenset(
     {"asyncio", "http", "io", "os", "random", "secrets", "shutil", "socket", "subprocess"}
     | {"tempfile", "threading", "time", "urllib", "uuid"}
 )
-OPENS_FILES = frozenset({"policy.files", "policy.named", "template.template", "settings", "app"})
+OPENS_FILES = frozenset(
+    {"announcement.channel", "policy.files", "policy.named", "template.template", "settings", "app"}
+)
 REPLAYED = (
     *(
         "story.waiting",
