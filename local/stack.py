@@ -1,5 +1,6 @@
 """The whole product on this machine: engine, Azure ML emulator and the function app in its host.
 
+Where it is asked for, also what announcements are sent to.
 The app knows nothing of that: it is told by its settings, like anywhere.
 """
 
@@ -22,7 +23,7 @@ SUBSCRIPTION = "rollouts"
 
 
 class Stack:
-    """Three child processes on one folder; each can die and come back."""
+    """Child processes on one folder; each can die and come back."""
 
     def __init__(
         self,
@@ -48,16 +49,23 @@ class Stack:
         self.engine = Program("engine", ("local.engine", "--store", store), log=logs / "engine.log")
         emulator = ("local.azure_ml", "--data", str(self.data / "azure_ml"))
         self.azure_ml = Program("azure_ml", emulator, log=logs / "azure_ml.log")
+        self.channels: Program | None = None
         self._app = app.absolute()
         host = ("local.functions_host", str(self._app), "--trust-principal-header")
         self.host = Program("host", host, log=logs / "host.log")
         self._is_over = threading.Event()
         self._watcher: threading.Thread | None = None
 
+    def add_channels(self) -> None:
+        """Have a topic and two chats too, named topic, teams and slack; to be said before start."""
+        sink = ("local.channels", "--certificates", str(self.data / "azure_ml" / "certificates"))
+        self.channels = Program("channels", sink, log=self.data / "logs" / "channels.log")
+
     def start(self) -> None:
-        """Start all three and subscribe the app to the workspace's events."""
+        """Start all of them and subscribe the app to the workspace's events."""
         self.start_engine()
         self.start_azure_ml()
+        self.start_channels()
         self.start_host()
         self._subscribe()
 
@@ -69,6 +77,12 @@ class Stack:
     def start_azure_ml(self) -> None:
         """Start the emulator, which remembers its own port."""
         self.azure_ml.start(None, "--pace", self._pace)
+
+    def start_channels(self) -> None:
+        """Start what is announced to, on the port it had before."""
+        if self.channels is not None:
+            self.channels.start(None, "--port", self._recall("channels"))
+            self._remember("channels", self.channels.ready["port"])
 
     def start_host(self) -> None:
         """Start the function app in its host, on the port it had before."""
@@ -83,12 +97,13 @@ class Stack:
         self._watcher.start()
 
     def stop(self) -> None:
-        """End all three; what they stored stays, unless the folder was temporary."""
+        """End all of them; what they stored stays, unless the folder was temporary."""
         self._is_over.set()
         if self._watcher is not None:
             self._watcher.join()
-        for program in (self.host, self.azure_ml, self.engine):
-            program.stop()
+        for program in (self.host, self.channels, self.azure_ml, self.engine):
+            if program is not None:
+                program.stop()
         if self._temporary is not None:
             self._temporary.cleanup()
 
@@ -119,8 +134,40 @@ class Stack:
             "IDENTITY_ENDPOINT": here["identity_endpoint"],
             "IDENTITY_HEADER": here["identity_header"],
             "REQUESTS_CA_BUNDLE": here["ca"],
+            **self._channel_settings(),
             **self._settings,
         }
+
+    def _channel_settings(self) -> dict[str, str]:
+        if self.channels is None:
+            return {}
+        here = self.channels.ready
+        defined = {
+            "topic": {"kind": "topic", "endpoint": f"{here['url']}/api/events"},
+            "teams": {"kind": "teams", "url_setting": "TEAMS_URL"},
+            "slack": {"kind": "slack", "url_setting": "SLACK_URL"},
+        }
+        return {
+            "ROLLOUT_CHANNELS": json.dumps(defined),
+            "ROLLOUT_CHANNEL_HOSTS": here["url"].removeprefix("https://"),
+            "TEAMS_URL": f"{here['url']}/chat/teams?sig=a-secret-of-teams",
+            "SLACK_URL": f"{here['url']}/chat/slack?sig=a-secret-of-slack",
+            "SSL_CERT_FILE": here["ca"],
+        }
+
+    def ask_channels(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
+        """Ask what was announced to (GET received), or tell a channel what to answer."""
+        if self.channels is None:
+            raise ValueError("asking the channels: this stack has none (add_channels)")
+        here = self.channels.ready
+        request = urllib.request.Request(  # noqa: S310 - https on loopback
+            f"{here['url']}/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+        )
+        tls = ssl.create_default_context(cafile=here["ca"])
+        with urllib.request.urlopen(request, context=tls, timeout=60) as answer:  # noqa: S310
+            return json.loads(answer.read() or b"null")
 
     def describe(self) -> dict[str, Any]:
         """Return what a user needs to know: addresses, ids, and the emulator's authority."""
