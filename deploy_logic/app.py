@@ -13,7 +13,16 @@ from deploy_logic.matching import PolicyIndex
 from deploy_logic.operations.history import Memory
 from deploy_logic.plan.plan import Timings
 from deploy_logic.policy.files import PolicyFiles, read_policies
-from deploy_logic.ports import Engine, Logs, Monitor, Outside, Web, Workspace
+from deploy_logic.ports import (
+    Announcing,
+    Engine,
+    Logs,
+    Monitor,
+    Outside,
+    Publisher,
+    Web,
+    Workspace,
+)
 from deploy_logic.settings import Settings, read_settings
 from deploy_logic.telemetry.recorder import switch_on
 
@@ -36,7 +45,11 @@ class App:
         self.settings: Settings = read_settings(environment, app=folder)
         if self.settings.insights or self.settings.otlp:
             self._switch_on_telemetry()
-        loaded = read_policies(self.settings.policies, metric_lag=self.settings.metric_lag)
+        loaded = read_policies(
+            self.settings.policies,
+            metric_lag=self.settings.metric_lag,
+            channels=self.settings.channels,
+        )
         for complaint in loaded.complaints:
             _LOG.error("policy refused", extra={"complaint": str(complaint)})
         self.folder = folder
@@ -131,6 +144,28 @@ class App:
 
         return Webhook(private_hosts=self.settings.gate_hosts)
 
+    def _open_topic(self, endpoint: str) -> Publisher:
+        from deploy_logic.adapters.event_grid import EventGridTopic  # noqa: PLC0415 - as above
+
+        return EventGridTopic(endpoint, credential=self._credential)
+
+    def _open_chats(self) -> Web:
+        from deploy_logic.adapters.webhook import Webhook  # noqa: PLC0415 - as above
+
+        return Webhook(
+            private_hosts=self.settings.channel_hosts,
+            setting="ROLLOUT_CHANNEL_HOSTS",
+            content_type="application/json",
+        )
+
+    def _open_announcing(self) -> Announcing:
+        return Announcing(
+            channels=self.settings.channels,
+            public_url=self.settings.public_url,
+            open_topic=functools.cache(self._open_topic),
+            chats=functools.cache(self._open_chats),
+        )
+
     def _open_outside(self) -> Outside:
         settings = self.settings
         return Outside(
@@ -138,6 +173,7 @@ class App:
             open_monitor=functools.cache(self._open_monitor),
             open_logs=functools.cache(self._open_logs),
             web=self.open_web,
+            announcing=functools.cache(self._open_announcing),
             policies=lambda: self.policy_files,
             timings=Timings(
                 poll_interval=settings.poll_interval,

@@ -8,6 +8,7 @@ EXPECTED = "a length of time such as 500ms, 90s, 10m, 1h30m, 2d or PT10M"
 _PLAIN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
 _ISO = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d{1,6})?)S)?)?", re.ASCII)
 _LONGEST = timedelta(days=365)
+_LONGEST_REST = 9  # digits of Retry-After; more are no time to wait
 
 
 def parse_duration(text: str) -> timedelta:
@@ -37,3 +38,10 @@ def print_duration(length: timedelta) -> str:
     if length.microseconds:
         parts.append(f"{length.microseconds // 1000}ms")
     return "".join(parts) or "0s"
+
+
+def read_retry_after(header: str | None) -> timedelta:
+    """Return the seconds of a Retry-After header; its date form counts as not said."""
+    text = header or ""
+    is_number = text.isascii() and text.isdigit() and len(text) <= _LONGEST_REST
+    return timedelta(seconds=int(text)) if is_number else timedelta(0)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from deploy_logic.announcement.channel import Channel
 from deploy_logic.codec import Json
 from deploy_logic.gate.gate import Answer
 from deploy_logic.gate.metric import Measured
@@ -153,6 +154,24 @@ class Logs(Protocol):
         ...
 
 
+class Publisher(Protocol):
+    """One Event Grid topic. Raises as Workspace does."""
+
+    def publish(self, event: Json) -> None:
+        """Send one CloudEvent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcing:
+    """The channels that the settings define, and the ways to them."""
+
+    channels: Mapping[str, Channel]
+    public_url: str  # where people find the app; empty where nobody said
+    open_topic: Callable[[str], Publisher]  # by its endpoint
+    chats: Callable[[], Web]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
     """What the activities act on."""
@@ -161,6 +180,7 @@ class Outside:
     open_monitor: Callable[[str], Monitor]  # by the workspace's ARM id
     open_logs: Callable[[], Logs]  # WorkspaceError where the settings name none
     web: Callable[[], Web]
+    announcing: Callable[[], Announcing]
     policies: Callable[[], Sequence[PolicyFiles]]
     timings: Timings
     now: Callable[[], datetime]

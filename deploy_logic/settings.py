@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from deploy_logic.address import read_https
+from deploy_logic.announcement.channel import Channel, Surroundings, read_channels
 from deploy_logic.duration import parse_duration
 from deploy_logic.errors import SettingsError
 
@@ -68,6 +70,9 @@ class Settings:
     gate_hosts: tuple[str, ...] = ()  # host:port of private services that gates may call
     insights: str = field(default="", repr=False)  # connection string of Application Insights
     otlp: str = ""  # where OpenTelemetry is sent besides; its exporters read the rest of OTEL_*
+    channels: Mapping[str, Channel] = field(default_factory=dict)  # by name
+    channel_hosts: tuple[str, ...] = ()  # host:port of private chats and topics
+    public_url: str = ""  # where people find the app; empty: announcements have no link
     max_parallel: int = 0  # rollouts that go on at once over all endpoints; 0: no cap
 
 
@@ -86,6 +91,8 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
             wrong.append(f"{key}: {error}")
             return None
 
+    channel_hosts = take("ROLLOUT_CHANNEL_HOSTS", "", _hosts)
+    around = Surroundings(settings=environment, private_hosts=channel_hosts or (), folder=app)
     values = {
         "workspaces": take("ROLLOUT_WORKSPACES", "", _workspaces),
         "policies": take("ROLLOUT_POLICIES", "policies", lambda text: app / text),
@@ -98,6 +105,9 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
         "sweep_look_back": take("ROLLOUT_SWEEP_LOOK_BACK", "2d", parse_duration),
         "event_queue": take("ROLLOUT_EVENT_QUEUE", "", _queue),
         "gate_hosts": take("ROLLOUT_GATE_HOSTS", "", _hosts),
+        "channels": take("ROLLOUT_CHANNELS", "", lambda text: read_channels(text, around)),
+        "channel_hosts": channel_hosts,
+        "public_url": take("ROLLOUT_PUBLIC_URL", "", _public_url),
         "max_parallel": take("ROLLOUT_MAX_PARALLEL", "0", _count),
         "tenant": take("ROLLOUT_TENANT", "", _tenant),
         "audience": take("ROLLOUT_AUDIENCE", "", _audience),
@@ -205,6 +215,18 @@ def _hosts(text: str) -> tuple[str, ...]:
                 "commas)"
             )
     return hosts
+
+
+def _public_url(text: str) -> str:
+    place = text.rstrip("/")
+    on_this_machine = re.fullmatch(r"http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", place)
+    is_right = read_https(place) is not None and not set(place) & set("?#@<>|")
+    if place and not (is_right or on_this_machine):
+        raise ValueError(
+            f"{text!r} is not the address of the app as people open it (such as "
+            "https://rollouts.contoso.com)"
+        )
+    return place
 
 
 def _count(text: str) -> int:

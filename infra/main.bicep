@@ -105,8 +105,11 @@ param grantMetrics bool = false
 @description('Ids of Log Analytics workspaces that logs gates may query.')
 param logWorkspaceIds array = []
 
-@description('Id of the Event Grid topic for announcements; empty for none.')
+@description('Id of the Event Grid topic for announcements; empty for none. It is the channel named topic.')
 param announceTopicId string = ''
+
+@description('Other channels that policies may announce to, by name, as in ROLLOUT_CHANNELS; no secret may stand here.')
+param channels object = {}
 
 @description('Mail address that alerts go to; empty for alerts without a receiver.')
 param alertEmail string = ''
@@ -123,6 +126,12 @@ var subscriptionIds = union(map(workspaces, one => split(one.id, '/')[2]), [])
 // The compiler refuses a scope that is a condition, so the condition stands here (BCP420).
 var announceId = split(announceTopicId, '/')
 var announceScope = empty(announceTopicId) ? [subscription().subscriptionId, groupName] : [announceId[2], announceId[4]]
+var topicChannel = empty(announceTopicId) ? {} : {
+  topic: {
+    kind: 'topic'
+    endpoint: announceRights!.outputs.endpoint
+  }
+}
 var tags = {
   'azd-env-name': environmentName
 }
@@ -202,6 +211,7 @@ module app 'modules/app.bicep' = {
     authClientId: authClientId
     platformSignIn: platformSignIn
     trustPlatformIdentity: trustPlatformIdentity
+    channels: union(topicChannel, channels)
     appSettings: appSettings
   }
 }

@@ -22,5 +22,6 @@ param trustPlatformIdentity = bool(readEnvironmentVariable('ROLLOUTS_TRUST_PLATF
 param grantMetrics = bool(readEnvironmentVariable('ROLLOUTS_GRANT_METRICS', 'false'))
 param logWorkspaceIds = json(readEnvironmentVariable('ROLLOUTS_LOG_WORKSPACE_IDS', '[]'))
 param announceTopicId = readEnvironmentVariable('ROLLOUTS_ANNOUNCE_TOPIC_ID', '')
+param channels = json(readEnvironmentVariable('ROLLOUTS_CHANNELS', '{}'))
 param alertEmail = readEnvironmentVariable('ROLLOUTS_ALERT_EMAIL', '')
 param appSettings = json(readEnvironmentVariable('ROLLOUTS_APP_SETTINGS', '{}'))

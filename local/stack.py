@@ -1,5 +1,6 @@
 """The whole product on this machine: engine, Azure ML, sign-in, and the function app in its host.
 
+Where it is asked for, also what announcements are sent to.
 The app knows nothing of that: it is told by its settings, like anywhere.
 """
 
@@ -28,7 +29,7 @@ ANN = PEOPLE["ann"]  # who asks when nobody else is named; she may everything
 
 
 class Stack:
-    """Four child processes on one folder; each can die and come back."""
+    """Child processes on one folder; each can die and come back."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Stack:
         self.azure_ml = Program("azure_ml", emulator, log=logs / "azure_ml.log")
         provider = ("local.identity", "--data", str(self.data / "identity"))
         self.identity = Program("identity", provider, log=logs / "identity.log")
+        self.channels: Program | None = None
         self._app = app.absolute()
         self._trusts_header = self._settings.get("ROLLOUT_TRUST_PLATFORM_IDENTITY") == "true"
         trust = ("--trust-principal-header",) if self._trusts_header else ()
@@ -69,11 +71,17 @@ class Stack:
         self._is_over = threading.Event()
         self._watcher: threading.Thread | None = None
 
+    def add_channels(self) -> None:
+        """Have a topic and two chats too, named topic, teams and slack; to be said before start."""
+        sink = ("local.channels", "--certificates", str(self.data / "azure_ml" / "certificates"))
+        self.channels = Program("channels", sink, log=self.data / "logs" / "channels.log")
+
     def start(self) -> None:
-        """Start all four and subscribe the app to the workspace's events."""
+        """Start all of them and subscribe the app to the workspace's events."""
         self.start_engine()
         self.start_azure_ml()
         self.start_identity()
+        self.start_channels()
         self.start_host()
         self.subscribe()
 
@@ -91,6 +99,12 @@ class Stack:
         self.identity.start(None, "--port", self._recall("identity"))
         self._remember("identity", self.identity.ready["port"])
 
+    def start_channels(self) -> None:
+        """Start what is announced to, on the port it had before."""
+        if self.channels is not None:
+            self.channels.start(None, "--port", self._recall("channels"))
+            self._remember("channels", self.channels.ready["port"])
+
     def start_host(self) -> None:
         """Start the function app in its host, on the port it had before."""
         port = str(self._port) if self._port else self._recall("host")
@@ -104,12 +118,13 @@ class Stack:
         self._watcher.start()
 
     def stop(self) -> None:
-        """End all four; what they stored stays, unless the folder was temporary."""
+        """End all of them; what they stored stays, unless the folder was temporary."""
         self._is_over.set()
         if self._watcher is not None:
             self._watcher.join()
-        for program in (self.host, self.identity, self.azure_ml, self.engine):
-            program.stop()
+        for program in (self.host, self.channels, self.identity, self.azure_ml, self.engine):
+            if program is not None:
+                program.stop()
         if self._temporary is not None:
             self._temporary.cleanup()
 
@@ -140,6 +155,7 @@ class Stack:
             "IDENTITY_ENDPOINT": here["identity_endpoint"],
             "IDENTITY_HEADER": here["identity_header"],
             "REQUESTS_CA_BUNDLE": here["ca"],
+            **self._channel_settings(),
             **self._settings,
         }
 
@@ -166,6 +182,37 @@ class Stack:
     def issuer(self) -> Issuer:
         """Return who signs the tokens, with the provider's own key."""
         return Issuer(self.data / "identity", url=self.identity.ready["url"])
+
+    def _channel_settings(self) -> dict[str, str]:
+        if self.channels is None:
+            return {}
+        here = self.channels.ready
+        defined = {
+            "topic": {"kind": "topic", "endpoint": f"{here['url']}/api/events"},
+            "teams": {"kind": "teams", "url_setting": "TEAMS_URL"},
+            "slack": {"kind": "slack", "url_setting": "SLACK_URL"},
+        }
+        return {
+            "ROLLOUT_CHANNELS": json.dumps(defined),
+            "ROLLOUT_CHANNEL_HOSTS": here["url"].removeprefix("https://"),
+            "TEAMS_URL": f"{here['url']}/chat/teams?sig=a-secret-of-teams",
+            "SLACK_URL": f"{here['url']}/chat/slack?sig=a-secret-of-slack",
+            "SSL_CERT_FILE": here["ca"],
+        }
+
+    def ask_channels(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
+        """Ask what was announced to (GET received), or tell a channel what to answer."""
+        if self.channels is None:
+            raise ValueError("asking the channels: this stack has none (add_channels)")
+        here = self.channels.ready
+        request = urllib.request.Request(  # noqa: S310 - https on loopback
+            f"{here['url']}/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+        )
+        tls = ssl.create_default_context(cafile=here["ca"])
+        with urllib.request.urlopen(request, context=tls, timeout=60) as answer:  # noqa: S310
+            return json.loads(answer.read() or b"null")
 
     def describe(self) -> dict[str, Any]:
         """Return what a user needs to know: addresses, ids, and the emulator's authority."""

@@ -29,13 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     help_lag = "what ROLLOUT_METRIC_LAG says in the app that is to read them (3m)"
     parser.add_argument("--metric-lag", type=_length, default=METRIC_LAG, help=help_lag)
+    help_channels = (
+        "names of the channels in ROLLOUT_CHANNELS of that app: teams,topic; '' for none"
+    )
+    parser.add_argument("--channels", type=_names_of, metavar="NAMES", help=help_channels)
     parser.add_argument("--strict", action="store_true", help="warnings are errors")
 
 
 def run(given: argparse.Namespace) -> int:
     """Print every complaint; 1 when there is an error, or with --strict a warning."""
-    loaded = read_policies(given.policies, metric_lag=given.metric_lag)
-    complaints = [*loaded.complaints, *check_templates(loaded.templates)]
+    loaded = read_policies(given.policies, metric_lag=given.metric_lag, channels=given.channels)
+    complaints = [
+        *loaded.complaints,
+        *loaded.unchecked,
+        *check_templates(loaded.templates),
+    ]
     if given.strict:
         complaints = [replace(complaint, kind="error") for complaint in complaints]
     is_ok = all(complaint.kind == "warning" for complaint in complaints)
@@ -51,6 +59,10 @@ def _length(text: str) -> timedelta:
         return parse_duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _names_of(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def check_templates(templates: Sequence[Template]) -> list[Complaint]:
@@ -90,7 +102,7 @@ def _show(loaded: Loaded, complaints: Sequence[Complaint], *, is_ok: bool) -> Js
 
 
 def _names(loaded: Loaded) -> list[str]:
-    return sorted(one.policy.policy for one in (*loaded.policies, *loaded.left_out))
+    return sorted(one.policy.policy for one in loaded.policies)
 
 
 def _words(folder: Path, loaded: Loaded, complaints: Sequence[Complaint]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from deploy_logic.announcement.channel import Channel
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate.gate import Answer
@@ -23,6 +24,7 @@ from deploy_logic.matching import Offer
 from deploy_logic.plan.plan import Deployment, ModelVersion, Plan
 from deploy_logic.policy.files import PolicyFiles
 from deploy_logic.ports import (
+    Announcing,
     Capacity,
     DeploymentState,
     EndpointState,
@@ -394,6 +396,7 @@ def an_outside(
         open_monitor=lambda _id: the_monitor,
         open_logs=lambda: the_logs,
         web=web or (lambda: the_web),
+        announcing=FakeChannels().open,
         policies=policies,
         timings=TIMINGS,
         now=lambda: clock.now,
@@ -410,6 +413,42 @@ class FakeWeb:
     def post(self, url: str, body: Json, *, idempotency_key: str) -> Answer:
         self.asked.append((url, json.loads(json.dumps(body)), idempotency_key))
         return self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
+
+
+class FakeTopic:
+    """The Publisher port in memory; a fault is raised in place of publishing."""
+
+    def __init__(self) -> None:
+        self.published: list[Json] = []
+        self.fault: Exception | None = None
+
+    def publish(self, event: Json) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.published.append(json.loads(json.dumps(event)))
+
+
+class FakeChannels:
+    """Channels, one topic for all endpoints, and one web for all chats."""
+
+    def __init__(self, *channels: Channel, public_url: str = "") -> None:
+        self.channels = {channel.name: channel for channel in channels}
+        self.public_url = public_url
+        self.topic = FakeTopic()
+        self.opened: list[str] = []  # endpoints
+        self.chats = FakeWeb()
+
+    def open(self) -> Announcing:
+        return Announcing(
+            channels=self.channels,
+            public_url=self.public_url,
+            open_topic=self._open_topic,
+            chats=lambda: self.chats,
+        )
+
+    def _open_topic(self, endpoint: str) -> FakeTopic:
+        self.opened.append(endpoint)
+        return self.topic
 
 
 class FakeEngine:

@@ -106,8 +106,8 @@ def ready(stage: Stage, activity: str) -> None:
 
 # --- twice in a row
 
-# tests/test_activities_gate.py and test_activities_call.py
-ELSEWHERE = {"measure", "agree", "call"}
+# tests/test_activities_gate.py, test_activities_call.py and test_activities_announce.py
+ELSEWHERE = {"measure", "agree", "call", "announce"}
 WRITE_OF = {
     "look": [],
     "check_capacity": [],

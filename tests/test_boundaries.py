@@ -20,6 +20,11 @@ LONGEST_FUNCTION, LONGEST_FILE = 40, 400
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "duration": frozenset(),
+    "address": frozenset(),
+    "announcement.wording": frozenset(),
+    "announcement.channel": frozenset(),
+    "announcement.card": frozenset(),
+    "announcement.event": frozenset(),
     "settings": frozenset(),
     "telemetry.recorder": frozenset(),
     "telemetry.line": frozenset(),
@@ -81,6 +86,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "story.orchestrator": frozenset(),
     "telemetry.facts": frozenset(),
     "activities.activity": frozenset(),
+    "activities.announce": frozenset(),
     "activities.call": frozenset(),
     "activities.gate": frozenset(),
     "activities.workspace": frozenset(),
@@ -117,6 +123,7 @@ ADAPTERS: Mapping[str, frozenset[str]] = {
     "azure_ml_template": frozenset({"azure.ai.ml", "azure.core", "marshmallow", "yaml"}),
     "durable": frozenset({"azure.durable_functions", "durabletask"}),
     "durable_entity": frozenset({"durabletask"}),
+    "event_grid": frozenset({"azure.core", "azure.eventgrid"}),
     "http": frozenset({"azure.functions"}),
     "open_telemetry": frozenset({"azure.core", "azure.monitor.opentelemetry", "opentelemetry"}),
     "identity": frozenset(),
@@ -132,6 +139,7 @@ OPENED_LATE = {("app", "adapters")}
 LOGGING = frozenset(
     {
         "activities.activity",
+        "activities.announce",
         "operations.intake",
         "operations.audit",
         "operations.rollouts",
@@ -153,8 +161,8 @@ OUTSIDE = frozenset(
     | {"tempfile", "threading", "time", "urllib", "uuid"}
 )
 OPENS_FILES = frozenset(
-    {"policy.files", "policy.named", "template.template", "settings", "api.visit", "api.page"}
-    | {"app"}
+    {"announcement.channel", "policy.files", "policy.named", "template.template", "settings"}
+    | {"api.visit", "api.page", "app"}
 )
 REPLAYED = (
     *(

@@ -94,16 +94,27 @@ def test_every_complaint_as_json(shell: Shell) -> None:
     }
 
 
-def test_what_the_app_does_not_do_yet_is_a_warning_and_with_strict_an_error(shell: Shell) -> None:
+def test_a_channel_that_nobody_gave_is_a_warning_and_with_strict_an_error(shell: Shell) -> None:
     (shell.folder / "churn.yaml").write_text(f"{GOOD}announce: [teams]\n")
     said = shell.run("--json")
     assert (said.code, said.json["ok"], said.json["policies"]) == (0, True, ["churn-prod"])
     (complaint,) = said.json["complaints"]
-    assert (complaint["kind"], complaint["path"]) == ("warning", "announce")
-    assert "warning: announce: " in shell.run().out
+    assert (complaint["kind"], complaint["path"]) == ("warning", "announce[0]")
+    assert "warning: announce[0]: " in shell.run().out
     strict = shell.run("--json", "--strict")
     assert (strict.code, strict.json["ok"]) == (1, False)
     assert strict.json["complaints"] == [{**complaint, "kind": "error"}]
+
+
+@pytest.mark.parametrize(
+    ("channels", "code"), [("teams,topic", 0), (" teams ", 0), ("topic", 1), ("", 1)]
+)
+def test_channels_are_looked_for_among_those_that_are_given(
+    shell: Shell, channels: str, code: int
+) -> None:
+    (shell.folder / "churn.yaml").write_text(f"{GOOD}announce: [teams]\n")
+    said = shell.run("--json", "--strict", "--channels", channels)
+    assert (said.code, len(said.json["complaints"])) == (code, code)
 
 
 def test_the_line_is_found_whatever_ends_lines(shell: Shell) -> None:

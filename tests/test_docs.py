@@ -60,7 +60,7 @@ event; model version; policy; selector; version rule; match; no match; workspace
 deployment; stable; candidate; rollout; rollout id; strategy; plan; step; weight; shift; mirror;
 probe; bake; gate; metric; measurement; threshold; verdict; approval; decision; deadline; snapshot;
 operation; phase; advance; promote; abort; roll back; revert; retire; supersede; suspend; pause;
-failed; errored; timeline; ledger; offer; quarantine; sweep; figures
+failed; errored; timeline; ledger; offer; quarantine; sweep; figures; announcement; channel
 """
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -11,7 +12,8 @@ from deploy_logic.errors import Complaint
 from deploy_logic.policy.files import read_policies
 from deploy_logic.policy.gate import AnyGate
 from deploy_logic.policy.gate_metric import MetricGate
-from deploy_logic.policy.policy import Policy, not_carried_out
+from deploy_logic.policy.people import list_channels
+from deploy_logic.policy.policy import Policy
 from tests.builders import a_policy
 
 GOOD = """\
@@ -122,6 +124,7 @@ ACCEPTED = [
     f"{STEPS}announce: [teams]\nkeep: {{old: 0}}\nkeep_failed: 2h\n",
     f"{STEPS}windows: {{deny: [Sat UTC, 22:00-06:00 America/New_York]}}\n",
     f"{STEPS}announce: [teams, topic]\n",
+    f"{STEPS}announce: [topic, {{channel: teams, on: [waiting, failed]}}, {{channel: ops}}]\n",
     f"{STEPS}gates: [{METRIC}}}]\ndeadline: 11m\n",
 ]
 
@@ -131,7 +134,7 @@ def test_may_be_written(folder: Path, rest: str) -> None:
     text = "\n".join(GOOD.splitlines()[:3]) + f"\n{rest}"
     assert complaints_about(folder, text) == ()
     loaded = read_policies(folder)
-    assert len(loaded.policies) + len(loaded.left_out) == 1
+    assert len(loaded.policies) == 1
 
 
 def written(kind: str, **changes: str) -> str:
@@ -322,6 +325,38 @@ REFUSED: Mapping[str, tuple[str, str, str, str, str]] = {
         f"{STEPS}announce: [teams, teams]\n",
         *("announce", "[teams, teams]", "[teams, teams]", "each channel once"),
     ),
+    "channel twice, in both forms": (
+        f"{STEPS}announce: [teams, {{channel: teams, on: [failed]}}]\n",
+        *("announce", "[teams, {", "[teams, {", "each channel once"),
+    ),
+    "channel that is no name": (
+        f"{STEPS}announce: [Teams]\n",
+        *("announce[0]", "Teams]", "Teams", "or {channel: teams, on: [waiting, failed]}"),
+    ),
+    "channel that is a number": (
+        f"{STEPS}announce: [topic, 7]\n",
+        *("announce[1]", "7]", "7", "the name of a channel in the settings"),
+    ),
+    "channel without a name": (
+        f"{STEPS}announce: [{{on: [failed]}}]\n",
+        *("announce[0].channel", "{on", "missing key 'channel'", "such as teams"),
+    ),
+    "kind that nobody announces": (
+        f"{STEPS}announce: [{{channel: teams, on: [failed, paused]}}]\n",
+        *("announce[0].on[1]", "paused", "paused", "a list of started, shifted, waiting"),
+    ),
+    "kind twice": (
+        f"{STEPS}announce: [{{channel: teams, on: [failed, failed]}}]\n",
+        *("announce[0].on[1]", "failed]}", "failed", "each kind once"),
+    ),
+    "no kind at all": (
+        f"{STEPS}announce: [{{channel: teams, on: []}}]\n",
+        *("announce[0].on", "[]", "[]", "a list of started"),
+    ),
+    "key that a channel does not have": (
+        f"{STEPS}announce: [{{channel: teams, when: [failed]}}]\n",
+        *("announce[0].when", "when", "unknown key 'when'", "channel and on"),
+    ),
     "nothing behind a key": (
         f"{STEPS}keep:\n",
         *("keep", "\n", "nothing", "a value; without one, leave out the key"),
@@ -439,7 +474,7 @@ def test_threshold_is_what_the_metric_is_measured_in(
 def everything() -> Policy:
     folder = Path(__file__).parents[1] / "docs" / "examples"
     loaded = read_policies(folder)
-    return next(one.policy for one in loaded.left_out if one.policy.policy == "every-key")
+    return next(one.policy for one in loaded.policies if one.policy.policy == "every-key")
 
 
 def test_what_crosses_the_engine_is_the_same_policy_again() -> None:
@@ -448,28 +483,58 @@ def test_what_crosses_the_engine_is_the_same_policy_again() -> None:
     assert Policy.model_validate_json(policy.model_dump_json()) == policy
 
 
-def test_what_is_not_carried_out_is_known_by_its_way() -> None:
-    ways = {".".join(str(part) for part in way) for way in not_carried_out(everything())}
-    assert ways == {"announce"}
-
-
-@pytest.mark.parametrize("on_new_version", ["supersede", "queue", "finish_first"])
-def test_what_the_app_does_is_carried_out(on_new_version: str) -> None:
-    probe = {"kind": "probe", "request": "r.json", "name": "answers"}
-    expect = {"status": 200, "within": "1s", "equals": [1], "contains": "1"}
-    policy = a_policy(
-        gates=[{**probe, "expect": expect}], deadline="9h", on_new_version=on_new_version
-    )
-    assert not_carried_out(policy) == ()
-
-
-def test_policy_that_the_app_cannot_carry_out_is_left_out_with_a_warning(folder: Path) -> None:
-    (folder / "churn.yaml").write_text(GOOD)
-    text = GOOD.replace("churn", "fraud").replace("templates/fraud", "templates/churn")
-    (folder / "fraud.yaml").write_text(text + "announce: [teams]\n")
-    loaded = read_policies(folder)
-    assert [one.policy.policy for one in loaded.policies] == ["churn-prod"]
-    assert [one.policy.policy for one in loaded.left_out] == ["fraud-prod"]
+def test_a_channel_that_the_settings_do_not_define_is_refused_with_those_that_they_do(
+    folder: Path,
+) -> None:
+    (folder / "churn.yaml").write_text(f"{GOOD}announce: [topic, {{channel: taems}}]\n")
+    loaded = read_policies(folder, channels=("topic", "teams"))
+    assert not loaded.policies
+    assert not loaded.unchecked
     (complaint,) = loaded.complaints
-    assert (complaint.kind, complaint.path, complaint.line) == ("warning", "announce", 5)
-    assert "does not carry it out yet" in complaint.expected
+    assert (complaint.kind, complaint.path, complaint.given) == ("error", "announce[1]", "'taems'")
+    assert complaint.expected == "a channel of ROLLOUT_CHANNELS: teams, topic"
+    (nothing, _) = read_policies(folder, channels=()).complaints
+    assert nothing.expected == "a channel of ROLLOUT_CHANNELS: it has none"
+
+
+def test_a_channel_that_the_settings_define_is_right(folder: Path) -> None:
+    (folder / "churn.yaml").write_text(f"{GOOD}announce: [topic]\n")
+    loaded = read_policies(folder, channels=("topic", "teams"))
+    assert (len(loaded.policies), loaded.complaints, loaded.unchecked) == (1, (), ())
+
+
+def test_a_channel_that_nobody_could_look_for_is_a_warning_and_the_policy_is_used(
+    folder: Path,
+) -> None:
+    (folder / "churn.yaml").write_text(f"{GOOD}announce: [teams]\n")
+    loaded = read_policies(folder)
+    assert ([one.policy.policy for one in loaded.policies], loaded.complaints) == (
+        ["churn-prod"],
+        (),
+    )
+    (warning,) = loaded.unchecked
+    assert (warning.kind, warning.path, warning.line) == ("warning", "announce[0]", 5)
+
+
+@pytest.mark.parametrize(
+    ("announce", "kind", "told"),
+    [
+        (["topic", "teams"], "shifted", ("topic", "teams")),
+        (["topic", {"channel": "teams", "on": ["failed"]}], "shifted", ("topic",)),
+        (["topic", {"channel": "teams", "on": ["failed"]}], "failed", ("topic", "teams")),
+        ([{"channel": "teams"}], "superseded", ("teams",)),
+        ([], "failed", ()),
+    ],
+)
+def test_a_channel_is_told_of_its_kinds(
+    announce: list[Any], kind: str, told: tuple[str, ...]
+) -> None:
+    assert list_channels(a_policy(announce=announce).announce, kind) == told
+
+
+def test_both_ways_to_write_a_channel_that_is_told_of_everything_are_one_policy() -> None:
+    short, long = a_policy(announce=["teams"]), a_policy(announce=[{"channel": "teams"}])
+    assert short.model_dump(mode="json") == long.model_dump(mode="json")
+    assert long.model_dump(mode="json")["announce"] == ["teams"]
+    some = a_policy(announce=[{"channel": "teams", "on": ["failed"]}]).model_dump(mode="json")
+    assert some["announce"] == [{"channel": "teams", "on": ["failed"]}]

@@ -5,7 +5,6 @@ No retries and no polling here: whoever calls decides when to ask again, between
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from azure.core import PipelineClient
@@ -15,6 +14,7 @@ from azure.core.pipeline.policies import HeadersPolicy, RequestIdPolicy, UserAge
 from azure.core.rest import HttpRequest, HttpResponse
 from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
+from deploy_logic.duration import read_retry_after
 from deploy_logic.errors import TransientError, WorkspaceError
 
 # The newest stable version that has every resource used here:
@@ -28,7 +28,6 @@ AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 # A 404 about these says nothing about the resource that was asked for.
 _NOWHERE = frozenset({"SubscriptionNotFound", "ResourceGroupNotFound"})
 _LONGEST_QUOTE = 300
-_LONGEST_REST = 9  # digits of Retry-After; more are no time to wait
 
 type Body = dict[str, Any]
 
@@ -127,7 +126,9 @@ def _refusal(what: str, response: HttpResponse) -> WorkspaceError:
     code, message = read_error(response.content.decode(errors="replace"))
     sentence = f"{what}: {status} {code}: {message}"
     if status in AGAIN:
-        return TransientError(sentence, code=code, retry_after=read_retry_after(response.headers))
+        return TransientError(
+            sentence, code=code, retry_after=read_retry_after(response.headers.get("Retry-After"))
+        )
     return WorkspaceError(sentence, code=code, status=status)
 
 
@@ -138,10 +139,3 @@ def read_error(text: str) -> tuple[str, str]:
         return str(error.get("code") or ""), str(error.get("message") or "")
     except (ValueError, KeyError, TypeError, AttributeError):
         return "", text[:_LONGEST_QUOTE]
-
-
-def read_retry_after(headers: Mapping[str, str]) -> timedelta:
-    """Return the seconds of Retry-After; its date form counts as not said."""
-    text = headers.get("Retry-After", "")
-    is_number = text.isascii() and text.isdigit() and len(text) <= _LONGEST_REST
-    return timedelta(seconds=int(text)) if is_number else timedelta(0)

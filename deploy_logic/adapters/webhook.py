@@ -12,11 +12,15 @@ import socket
 import ssl
 import time
 from collections.abc import Buffer, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import SplitResult, urlsplit
 
 import certifi
 
+from deploy_logic.address import is_public
 from deploy_logic.codec import Json
+from deploy_logic.duration import read_retry_after
 from deploy_logic.gate.gate import Answer, quote
 
 type Resolve = Callable[[str, int], Sequence[str]]  # host and port to addresses
@@ -25,11 +29,6 @@ _WITHIN = 10.0  # seconds for everything, from the name to the last byte
 _CONNECT = 3.0  # seconds for one address of several
 _MOST = 64 * 1024  # bytes of an answer that are read
 _PORT = 443
-# Azure's own services of every virtual machine answer at an address that looks public.
-# https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
-_PLATFORM = ipaddress.ip_address("168.63.129.16")
-# RFC 3068's relays to 6to4, abandoned by RFC 7526; Python counts them among the public ones.
-_RELAYS = ipaddress.ip_network("192.88.99.0/24")
 
 
 def resolve(host: str, port: int) -> Sequence[str]:
@@ -48,19 +47,26 @@ def read_tls() -> ssl.SSLContext:
 class Webhook:
     """The Web port. Nothing here logs, and no sentence quotes more of an address than its host.
 
-    Addresses may hold a key, as those of function apps do.
+    Addresses may hold a key, as those of function apps and of chats do.
     """
 
     def __init__(
         self,
         *,
         private_hosts: Collection[str] = (),
+        setting: str = "ROLLOUT_GATE_HOSTS",
+        content_type: str = "application/cloudevents+json; charset=utf-8",
         tls: ssl.SSLContext | None = None,
         resolve: Resolve = resolve,
         within: float = _WITHIN,
     ) -> None:
-        """Take the hosts, with port, that may be called although they are private."""
+        """Take the hosts, with port, that may be called although they are private.
+
+        setting is the app setting that names them, for those who meet a refusal.
+        """
         self._private_hosts = frozenset(private_hosts)
+        self._setting = setting
+        self._content_type = content_type
         self._tls = tls or read_tls()
         self._tls.sslsocket_class = _Timed
         self._resolve = resolve
@@ -72,7 +78,13 @@ class Webhook:
         try:
             parts, port = _read_url(url)
             with self._open(parts.hostname or "", port, begin + self._within) as opened:
-                status, content = _exchange(opened, parts, _encode(body), idempotency_key)
+                request = _Request(
+                    parts=parts,
+                    body=_encode(body),
+                    content_type=self._content_type,
+                    idempotency_key=idempotency_key,
+                )
+                status, content, retry_after = _exchange(opened, request)
         except TimeoutError:
             error = f"no answer within {self._within:g} s"
             return Answer(status=None, milliseconds=_since(begin), error=error)
@@ -85,6 +97,7 @@ class Webhook:
             milliseconds=_since(begin),
             body=content[:_MOST].decode(errors="replace"),
             is_cut=len(content) > _MOST,
+            retry_after=retry_after,
         )
 
     def _open(self, host: str, port: int, deadline: float) -> "_Timed":
@@ -121,7 +134,7 @@ class Webhook:
             if bad is not None:
                 raise ValueError(
                     f"host {host!r} is at {bad}, which is not public (a public address, or "
-                    f"'{shown}:{port}' in ROLLOUT_GATE_HOSTS)"
+                    f"'{shown}:{port}' in {self._setting})"
                 )
         return tuple(str(address) for address in found)
 
@@ -134,17 +147,6 @@ class _Timed(ssl.SSLSocket):
     def recv_into(self, buffer: Buffer, nbytes: int | None = None, flags: int = 0) -> int:
         self.settimeout(_remaining(self.deadline))
         return super().recv_into(buffer, nbytes, flags)
-
-
-def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether the address belongs to the internet, and to nobody's own network or machine."""
-    if isinstance(address, ipaddress.IPv6Address):
-        # reserved holds the forms that carry an IPv4 address inside
-        return address.is_global and not (
-            address.is_multicast or address.is_reserved or address.is_site_local
-        )
-    is_special = address.is_multicast or address == _PLATFORM or address in _RELAYS
-    return address.is_global and not is_special
 
 
 def _read_url(url: str) -> tuple[SplitResult, int]:
@@ -162,17 +164,26 @@ def _encode(body: Json) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def _exchange(
-    opened: _Timed, parts: SplitResult, body: bytes, idempotency_key: str
-) -> tuple[int, bytes]:
-    """Return status and answer on this connection, with a byte too many where it is cut."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What is sent."""
+
+    parts: SplitResult
+    body: bytes
+    content_type: str
+    idempotency_key: str
+
+
+def _exchange(opened: _Timed, sent: _Request) -> tuple[int, bytes, timedelta]:
+    """Return status, answer and Retry-After on this connection; a byte too many where it is cut."""
+    parts = sent.parts
     connection = http.client.HTTPConnection(parts.hostname or "")
     connection.auto_open = 0  # a lost connection is not made again, to who knows which address
     connection.sock = opened
     headers = {
         "Host": parts.netloc,
-        "Content-Type": "application/cloudevents+json; charset=utf-8",
-        "Idempotency-Key": idempotency_key,
+        "Content-Type": sent.content_type,
+        "Idempotency-Key": sent.idempotency_key,
         "Accept": "application/json",
         "User-Agent": "azure-ml-continuous-deployment",
         "Connection": "close",
@@ -180,13 +191,13 @@ def _exchange(
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
         opened.settimeout(_remaining(opened.deadline))
-        connection.request("POST", path, body=body, headers=headers)
+        connection.request("POST", path, body=sent.body, headers=headers)
         with connection.getresponse() as response:
             content = response.read(_MOST + 1)
             # http.client takes a connection that ends early for the end, when it reads in pieces
             if len(content) <= _MOST and response.length:
                 raise http.client.HTTPException("the answer ends before its end")
-            return response.status, content
+            return response.status, content, read_retry_after(response.headers.get("Retry-After"))
     finally:
         connection.close()
 

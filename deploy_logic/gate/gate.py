@@ -37,6 +37,7 @@ class Answer:
     body: str = ""
     error: str = ""  # why there was no answer
     is_cut: bool = False  # the body was longer than what is kept of it
+    retry_after: timedelta = timedelta(0)  # how long it asks to be left alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ loads can be rolled out.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from deploy_logic.policy.named import NamedFiles, Texts, find_root
 from deploy_logic.policy.overlap import find_overlaps
 from deploy_logic.policy.part import Part, Wrong
 from deploy_logic.policy.place import Document, Trouble, quote
-from deploy_logic.policy.policy import Policy, not_carried_out, refuse_bakes
+from deploy_logic.policy.policy import Policy, refuse_bakes, refuse_channels
 from deploy_logic.policy.yaml import read_text
 
 _POLICY = re.compile(rb"^policy[ \t]*:", re.MULTILINE)
@@ -69,8 +69,8 @@ class Loaded:
 
     policies: tuple[PolicyFiles, ...]
     complaints: tuple[Complaint, ...]
-    left_out: tuple[PolicyFiles, ...] = ()  # right, but the app does not carry all of it out
     templates: tuple[Template, ...] = ()  # each once
+    unchecked: tuple[Complaint, ...] = ()  # warnings: what nobody could check here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,25 +90,33 @@ def load_policies(folder: Path) -> tuple[PolicyFiles, ...]:
     return loaded.policies
 
 
-def read_policies(folder: Path, *, metric_lag: timedelta = METRIC_LAG) -> Loaded:
+def read_policies(
+    folder: Path,
+    *,
+    metric_lag: timedelta = METRIC_LAG,
+    channels: Collection[str] | None = None,
+) -> Loaded:
     """Return what can be used of the folder's *.yaml files: one bad policy harms no other.
 
     metric_lag is what the app is told of Azure Monitor; no bake with a metric gate may be shorter.
-    A policy that says what this version of the app does not do is left out, with a warning: it
-    must not run without its approvals or gates.
+    channels are those of the app's settings, and a policy that names another one is refused; None:
+    nobody knows them, and each that is named is a warning among what is unchecked.
     """
     if not folder.is_dir():
         complaint = _about_file(folder.name, "is not a folder", "a folder of *.yaml policies")
         return Loaded(policies=(), complaints=(complaint,))
-    return _Folder(folder, metric_lag).load()
+    return _Folder(folder, metric_lag, channels).load()
 
 
 class _Folder:
     """Reads one folder, and collects what is wrong."""
 
-    def __init__(self, folder: Path, metric_lag: timedelta) -> None:
+    def __init__(
+        self, folder: Path, metric_lag: timedelta, channels: Collection[str] | None
+    ) -> None:
         self._folder = folder
         self._metric_lag = metric_lag
+        self._channels = channels
         self._root = find_root(folder)
         self._complaints: list[Complaint] = []
         self._read: list[_Read] = []
@@ -124,18 +132,13 @@ class _Folder:
             elif path.suffix.lower() == ".yml":
                 self._refuse_other_ending(path)
         disputed = self._refuse_overlaps()
-        usable: list[PolicyFiles] = []
-        left_out: list[PolicyFiles] = []
-        for one in self._read:
-            if one.files.policy.policy in disputed:
-                continue
-            (left_out if self._warn(one) else usable).append(one.files)
+        usable = [one for one in self._read if one.files.policy.policy not in disputed]
         self._complaints.sort(key=lambda one: (one.file, one.line, one.column, one.path))
         return Loaded(
-            policies=tuple(usable),
+            policies=tuple(one.files for one in usable),
             complaints=tuple(dict.fromkeys(self._complaints)),
-            left_out=tuple(left_out),
             templates=tuple(self._templates.values()),
+            unchecked=tuple(warning for one in usable for warning in self._warn(one)),
         )
 
     def _read_file(self, path: Path) -> None:
@@ -182,8 +185,10 @@ class _Folder:
                 self._keep_templates(document.value.get("deploy"), texts)
                 complaints += [*named.complaints, *self._take_name(file, document)]
                 if found.policy is not None:
-                    short = refuse_bakes(found.policy, self._metric_lag)
-                    complaints += [point(file, document.place, one.path, one) for one in short]
+                    wrongs = refuse_bakes(found.policy, self._metric_lag)
+                    if self._channels is not None:
+                        wrongs += refuse_channels(found.policy, self._channels)
+                    complaints += [point(file, document.place, one.path, one) for one in wrongs]
                 if found.policy is not None and not complaints:
                     files = PolicyFiles(policy=found.policy, source=file, **texts)
                     self._read.append(_Read(file=file, document=document, files=files))
@@ -227,26 +232,17 @@ class _Folder:
                 self._complaints.append(point(mine.file, mine.document.place, path, wrong))
         return disputed
 
-    def _warn(self, one: _Read) -> bool:
-        """Complain about what the app would not do, and say whether there is any."""
-        found = not_carried_out(one.files.policy)
-        for path in found:
-            expected = "left out for now: this version of the app does not carry it out yet"
-            wrong = Wrong(expected=expected)
-            is_whole = len(path) == 1  # what a block holds begins a line below its key
-            warned = point(one.file, one.document.place, path, wrong, at_key=is_whole)
-            self._complaints.append(
-                Complaint(
-                    kind="warning",
-                    file=warned.file,
-                    line=warned.line,
-                    column=warned.column,
-                    path=warned.path,
-                    given=warned.given,
-                    expected=warned.expected,
-                )
+    def _warn(self, one: _Read) -> list[Complaint]:
+        """Return a warning for each channel that nobody could look for."""
+        if self._channels is not None:
+            return []
+        expected = "a channel of ROLLOUT_CHANNELS, whose names nobody gave here"
+        return [
+            replace(point(one.file, one.document.place, wrong.path, wrong), kind="warning")
+            for wrong in (
+                replace(wrong, expected=expected) for wrong in refuse_channels(one.files.policy, ())
             )
-        return bool(found)
+        ]
 
 
 def _refuse_nulls(file: str, document: Document, so_far: list[Complaint]) -> list[Complaint]:

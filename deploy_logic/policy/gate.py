@@ -1,6 +1,5 @@
 """Step 2 of 5: what a new version has to pass, kind by kind. Pure."""
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
@@ -8,8 +7,6 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from deploy_logic.policy.gate_metric import LogsGate, MetricGate
 from deploy_logic.policy.gate_part import FILE, MOST, AskingGate, Gate, RepeatedGate, exactly_one
 from deploy_logic.policy.part import Duration, Part, Share, Wrong, complain, expect
-
-_PRIVATE_NAMES = (".local", ".internal", ".localhost", ".localdomain", ".home.arpa")
 
 
 class Champion(Gate):
@@ -86,10 +83,6 @@ class Agreement(AskingGate):
     )
 
 
-_ADDRESS = re.compile(
-    r"https://(?P<host>\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?(?:[/?][!-~]*)?"
-)
-_HIGHEST_PORT = 65_535
 _URL = "an https address of a public host, such as https://gates.contoso.com/fraud"
 
 
@@ -97,25 +90,14 @@ def _check_url(text: str) -> str:
     """Return the address; what may not be called from inside Azure's network is refused."""
     if "@" in text.removeprefix("https://").partition("/")[0]:
         raise expect("an address without user and password: policies are read by many")
-    found = _ADDRESS.fullmatch(text)
-    if found is None or (found["port"] and not 0 < int(found["port"]) <= _HIGHEST_PORT):
+    from deploy_logic.address import is_public_host, read_https  # noqa: PLC0415 - see below
+
+    found = read_https(text)  # few policies have such a gate, so they alone import it
+    if found is None:
         raise expect(_URL)
-    if _is_private(found["host"].strip("[]").lower()):
+    if not is_public_host(found[0]):
         raise expect(f"{_URL}; not this machine, nor a private network")
     return text
-
-
-def _is_private(host: str) -> bool:
-    import ipaddress  # noqa: PLC0415 - few policies have such a gate
-
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        pass
-    # what is all digits and dots, or has no dot, is an address in disguise or a neighbour's name
-    last = host.rstrip(".").rpartition(".")
-    is_number = last[2].isdigit() or last[2].startswith("0x")
-    return not last[1] or is_number or f".{host.rstrip('.')}".endswith(_PRIVATE_NAMES)
 
 
 When = Literal["before", "step", "promote", "roll_back", "event"]

@@ -1,5 +1,7 @@
-"""Step 2 of 5: where people and their calendar come in: approval, keep, windows. Pure."""
+"""Step 2 of 5: where people and their calendar come in: approval, keep, windows, announce. Pure."""
 
+import re
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -12,7 +14,9 @@ from pydantic import (
     model_validator,
 )
 
-from deploy_logic.policy.part import Duration, Part, Wrong, complain, expect
+from deploy_logic.announcement.channel import CHANNEL_NAME
+from deploy_logic.announcement.wording import Kind
+from deploy_logic.policy.part import Duration, Part, Wrong, complain, expect, list_words
 from deploy_logic.policy.window import Window, WindowError, parse_window
 
 _APPROVER = r"^(user|group|role):[a-zA-Z0-9][-a-zA-Z0-9._@]{0,254}$"
@@ -136,13 +140,86 @@ class Windows(Part):
         return self
 
 
-def _each_once(channels: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(channels)) != len(channels):
+_CHANNEL = re.compile(CHANNEL_NAME.removesuffix("$"))
+_A_CHANNEL = "the name of a channel in the settings: small letters, digits, - and _, such as teams"
+_KINDS = f"a list of {list_words(Kind, last='and')}"
+
+
+class Announced(Part):
+    """A channel that is told, and of what."""
+
+    channel: str = Field(pattern=CHANNEL_NAME, description=_A_CHANNEL)
+    on: tuple[Kind, ...] = Field(default=tuple(Kind), min_length=1, description=_KINDS)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Announced":
+        wrongs = [
+            Wrong(path=("on", number), expected="each kind once")
+            for number, kind in enumerate(self.on)
+            if kind in self.on[:number]
+        ]
+        if wrongs:
+            raise complain(*wrongs)
+        return self
+
+
+def _read_announced(value: object) -> object:
+    if isinstance(value, str) and _CHANNEL.fullmatch(value):
+        return Announced(channel=value)
+    if isinstance(value, Mapping | Announced):
+        return value
+    raise expect(f"{_A_CHANNEL}; or {{channel: teams, on: [waiting, failed]}}")
+
+
+def _print_announced(announced: Announced) -> object:
+    """Return the short form where it says the same: policies of one meaning have one hash."""
+    if announced.on == tuple(Kind):
+        return announced.channel
+    return {"channel": announced.channel, "on": [kind.value for kind in announced.on]}
+
+
+def _each_channel_once(announced: tuple[Announced, ...]) -> tuple[Announced, ...]:
+    names = [one.channel for one in announced]
+    if len(set(names)) != len(names):
         raise expect("each channel once")
-    return channels
+    return announced
 
 
+_NAME_SCHEMA = {"type": "string", "pattern": CHANNEL_NAME}
 Channels = Annotated[
-    tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], ...],
-    AfterValidator(_each_once),
+    tuple[
+        Annotated[
+            Announced,
+            BeforeValidator(_read_announced),
+            PlainSerializer(_print_announced),
+            WithJsonSchema(
+                {
+                    "anyOf": [
+                        _NAME_SCHEMA,
+                        {
+                            "type": "object",
+                            "properties": {
+                                "channel": _NAME_SCHEMA,
+                                "on": {
+                                    "type": "array",
+                                    "items": {"enum": list(Kind)},
+                                    "minItems": 1,
+                                    "uniqueItems": True,
+                                },
+                            },
+                            "required": ["channel"],
+                            "additionalProperties": False,
+                        },
+                    ]
+                }
+            ),
+        ],
+        ...,
+    ],
+    AfterValidator(_each_channel_once),
 ]
+
+
+def list_channels(announced: Sequence[Announced], kind: str) -> tuple[str, ...]:
+    """Return the names of the channels that are told of that kind."""
+    return tuple(one.channel for one in announced if kind in one.on)

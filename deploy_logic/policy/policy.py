@@ -3,7 +3,7 @@
 Here the policy as a whole; beside it its parts: policy_strategy, policy_gate, policy_people.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -185,7 +185,8 @@ class Policy(Part):
         default=None, description="when it may start: {allow: Mon-Fri 08:00-17:00 Europe/Berlin}"
     )
     announce: Channels = Field(
-        default=(), description="names of channels in the settings, such as [teams, topic]"
+        default=(),
+        description="channels in the settings: [topic, {channel: teams, on: [waiting, failed]}]",
     )
 
     @model_validator(mode="after")
@@ -245,9 +246,15 @@ def _refuse_names(policy: Policy) -> list[Wrong]:
     ]
 
 
-def not_carried_out(policy: Policy) -> tuple[tuple[str | int, ...], ...]:
-    """Return the ways to what a policy may say, and this version of the app does not do yet.
-
-    The one place that knows; it shrinks to nothing as the rollout learns.
-    """
-    return (("announce",),) if policy.announce else ()
+def refuse_channels(policy: Policy, channels: Collection[str]) -> list[Wrong]:
+    """Return the channels that the settings do not define. Not part of the policy's own checks."""
+    known = ", ".join(sorted(channels)) or "it has none"
+    return [
+        Wrong(
+            path=("announce", number),
+            given=repr(one.channel),
+            expected=f"a channel of ROLLOUT_CHANNELS: {known}",
+        )
+        for number, one in enumerate(policy.announce)
+        if one.channel not in channels
+    ]

@@ -21,3 +21,6 @@ resource sender 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.event_sender.id)
   }
 }
+
+@description('Where events are published.')
+output endpoint string = topic.properties.endpoint

@@ -58,6 +58,9 @@ param platformSignIn bool
 @description('Whether the app may trust the principal header.')
 param trustPlatformIdentity bool
 
+@description('Channels that policies may announce to, by name.')
+param channels object
+
 @description('App settings over the usual ones.')
 param appSettings object
 
@@ -85,6 +88,7 @@ var readyEvents = alwaysReadyEvents == 0 ? [] : [
     instanceCount: alwaysReadyEvents
   }
 ]
+var publicUrl = 'https://${app.properties.defaultHostName}'
 var usualSettings = {
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'
   APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
@@ -99,6 +103,8 @@ var usualSettings = {
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
   ROLLOUT_AUDIENCE: empty(authClientId) ? '' : '${authClientId},api://${authClientId}'
   ROLLOUT_AUTHORITY: empty(authClientId) ? '' : environment().authentication.loginEndpoint
+  ROLLOUT_CHANNELS: string(channels)
+  ROLLOUT_CHANNEL_HOSTS: ''
   ROLLOUT_CLOUD_METADATA: ''
   ROLLOUT_CREATION_DEADLINE: '1h'
   ROLLOUT_EVENT_QUEUE: eventQueue
@@ -108,6 +114,7 @@ var usualSettings = {
   ROLLOUT_METRIC_LAG: '3m'
   ROLLOUT_POLICIES: 'policies'
   ROLLOUT_POLL_INTERVAL: '15s'
+  ROLLOUT_PUBLIC_URL: publicUrl
   ROLLOUT_SHIFT_DEADLINE: '30m'
   ROLLOUT_SWEEP_LOOK_BACK: '2d'
   ROLLOUT_SWEEP_SCHEDULE: '0 */5 * * * *'
@@ -153,6 +160,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
+    keyVaultReferenceIdentity: identity.id
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     siteConfig: {
       minTlsVersion: '1.2'
@@ -257,4 +265,4 @@ output name string = app.name
 output id string = app.id
 
 @description('Where the HTTP API is.')
-output url string = 'https://${app.properties.defaultHostName}'
+output url string = publicUrl
