@@ -15,6 +15,12 @@ help: ## this list
 	@.venv-scoring/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+node_modules/ready: package.json
+	@npm install --no-package-lock --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+node: node_modules/ready ## what some tests run beside Python: Azurite
+
 setup: .venv/ready .venv-scoring/ready ## both environments: the app's, and the scoring servers'
 
 run: setup ## start everything and play the demo; ARGS="--once" ends after it
@@ -60,6 +66,6 @@ mutants: .venv/ready ## take the guards out one at a time: which test notices? A
 	@$(PY) -m bench.mutants $(ARGS)
 
 clean: ## what running left behind, and the environments
-	@rm -rf .venv .venv-scoring .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	@rm -rf .venv .venv-scoring node_modules .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup run test check lint types laws e2e bench infra package golden histories mutants schema clean
+.PHONY: help node setup run test check lint types laws e2e bench infra package golden histories mutants schema clean

@@ -11,7 +11,7 @@ from deploy_logic.errors import WorkspaceError
 from deploy_logic.matching import PolicyIndex
 from deploy_logic.plan.plan import Timings
 from deploy_logic.policy.files import PolicyFiles, read_policies
-from deploy_logic.ports import Logs, Monitor, Outside, Web, Workspace
+from deploy_logic.ports import Archive, Logs, Monitor, Outside, Web, Workspace
 from deploy_logic.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -37,6 +37,17 @@ class App:
         self.open_workspace = functools.cache(self._open_workspace)
         self.open_web = functools.cache(self._open_web)
         self.open_outside = functools.cache(self._open_outside)
+
+    @functools.cached_property
+    def archive(self) -> Archive:
+        """What outlives the engine's memory; asks nobody before it is used."""
+        if isinstance(self.settings.archive, Path):
+            from deploy_logic.adapters.archive_file import ArchiveFile  # noqa: PLC0415 - one of two
+
+            return ArchiveFile(self.settings.archive)
+        from deploy_logic.adapters.archive_table import ArchiveTable  # noqa: PLC0415 - one of two
+
+        return ArchiveTable(self.settings.archive, credential=self._credential)
 
     @functools.cached_property
     def _credential(self) -> "TokenCredential":
@@ -81,6 +92,7 @@ class App:
             open_monitor=functools.cache(self._open_monitor),
             open_logs=functools.cache(self._open_logs),
             web=self.open_web,
+            archive=lambda: self.archive,
             policies=lambda: self.policy_files,
             timings=Timings(
                 poll_interval=settings.poll_interval,

@@ -1,6 +1,6 @@
 """Step 5 of 5: what we need from outside, as a few small Protocols in Azure's words."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -160,6 +160,7 @@ class Outside:
     open_monitor: Callable[[str], Monitor]  # by the workspace's ARM id
     open_logs: Callable[[], Logs]  # WorkspaceError where the settings name none
     web: Callable[[], Web]
+    archive: Callable[[], "Archive"]
     policies: Callable[[], Sequence[PolicyFiles]]
     timings: Timings
     now: Callable[[], datetime]
@@ -218,6 +219,51 @@ class Engine(Protocol):
 
     def bury(self, offer: Offer, *, reason: str) -> None:
         """Tell the ledger that a rollout is over whose orchestration is gone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which rollouts a list is to have; what is empty asks for nothing."""
+
+    phases: frozenset[str] = frozenset()
+    endpoint: str = ""  # without letter case, as Azure ML compares names
+    model: str = ""
+    policy: str = ""
+    since: str = ""  # started at or after; ISO 8601 in UTC, as in Rollout.started
+    until: str = ""  # started before
+
+
+class Archive(Protocol):
+    """What outlives the engine's memory: rollouts, their timelines, and who asked for what.
+
+    Rows are plain JSON, only ever added; the same row twice is one. Raises as Workspace does.
+    """
+
+    def append(self, rows: Sequence[Json]) -> None:
+        """Keep the rows: of a rollout (kind rollout or line), or of the audit (kind audit)."""
+        ...
+
+    def list_rollouts(
+        self, wanted: Wanted, *, after: str = "", limit: int
+    ) -> tuple[list[Json], str]:
+        """Return rollouts as they were last appended, newest first, and where the next page begins.
+
+        after is such a place; empty is the start, and an empty place is the end. It is STARTED/ID
+        of a rollout ("2026-11-23T15:10:11.123456Z/ID"), and whoever knows one may make one.
+        """
+        ...
+
+    def read_rollout(self, rollout_id: str) -> Json | None:
+        """Return the rollout as it was last appended, without its timeline; None when unknown."""
+        ...
+
+    def read_timeline(self, rollout_id: str) -> list[Json]:
+        """Return its lines, oldest first: at, text, figures; none when nobody knows it."""
+        ...
+
+    def export(self, *, since: str = "", until: str = "") -> Iterator[Json]:
+        """Return every line and every audit row of that time, oldest first within each kind."""
         ...
 
 

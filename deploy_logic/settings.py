@@ -25,6 +25,8 @@ CLOUD_KEYS = (
     "storage_endpoint",
     "registry_discovery_endpoint",
 )
+# https://learn.microsoft.com/azure/storage/common/storage-account-overview
+_TABLES = re.compile(r"https://[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9-]+)?")
 _MOST_DIGITS = 7
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _HOST = re.compile(r"(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\]):([0-9]{1,5})", re.ASCII)
@@ -55,6 +57,8 @@ class Settings:
     logs_workspace: str = ""  # the Log Analytics workspace that logs gates ask; empty: none
     trust_platform_identity: bool  # the platform strips and sets X-MS-CLIENT-PRINCIPAL
     gate_hosts: tuple[str, ...] = ()  # host:port of private services that gates may call
+    archive: Path | str = Path(".local/archive")  # a folder, or the endpoint of tables in Azure
+    engine_retention: timedelta = timedelta(days=30)  # how long the engine keeps what is over
     max_parallel: int = 0  # rollouts that go on at once over all endpoints; 0: no cap
 
 
@@ -73,6 +77,9 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
             wrong.append(f"{key}: {error}")
             return None
 
+    def archive(text: str) -> Path | str:
+        return _archive(text, app, is_in_azure="WEBSITE_SITE_NAME" in environment)
+
     values = {
         "workspaces": take("ROLLOUT_WORKSPACES", "", _workspaces),
         "policies": take("ROLLOUT_POLICIES", "policies", lambda text: app / text),
@@ -85,6 +92,8 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
         "sweep_look_back": take("ROLLOUT_SWEEP_LOOK_BACK", "2d", parse_duration),
         "event_queue": take("ROLLOUT_EVENT_QUEUE", "", _queue),
         "gate_hosts": take("ROLLOUT_GATE_HOSTS", "", _hosts),
+        "archive": take("ROLLOUT_ARCHIVE", ".local/archive", archive),
+        "engine_retention": take("ROLLOUT_ENGINE_RETENTION", "30d", _positive),
         "max_parallel": take("ROLLOUT_MAX_PARALLEL", "0", _count),
         "trust_platform_identity": take("ROLLOUT_TRUST_PLATFORM_IDENTITY", "false", _flag),
     }
@@ -154,6 +163,24 @@ def _hosts(text: str) -> tuple[str, ...]:
                 "commas)"
             )
     return hosts
+
+
+def _archive(text: str, app: Path, *, is_in_azure: bool) -> Path | str:
+    """Return the endpoint of tables as it is; anything else is a folder, seen from the app."""
+    if "://" not in text and text:
+        if is_in_azure:
+            raise ValueError(
+                f"{text!r} is a folder, and no folder of an app in Azure lasts (the endpoint of "
+                "tables, such as https://ACCOUNT.table.core.windows.net)"
+            )
+        return app / text
+    endpoint = text.lower().rstrip("/")
+    if _TABLES.fullmatch(endpoint) is None:
+        raise ValueError(
+            f"{text!r} is neither a folder nor the endpoint of tables (such as "
+            "https://ACCOUNT.table.core.windows.net)"
+        )
+    return endpoint
 
 
 def _count(text: str) -> int:

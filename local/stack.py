@@ -116,6 +116,7 @@ class Stack:
             "ROLLOUT_METRIC_LAG": "0s" if self._pace != "realistic" else "3m",
             "ROLLOUT_SWEEP_SCHEDULE": "0 */5 * * * *",
             "ROLLOUT_TRUST_PLATFORM_IDENTITY": "true",
+            "ROLLOUT_ARCHIVE": str(self.data / "archive"),
             "IDENTITY_ENDPOINT": here["identity_endpoint"],
             "IDENTITY_HEADER": here["identity_header"],
             "REQUESTS_CA_BUNDLE": here["ca"],

@@ -25,6 +25,7 @@ from deploy_logic.policy.files import PolicyFiles
 from deploy_logic.ports import Capacity, DeploymentState, EndpointState, Outside, Workspace
 from deploy_logic.rollout import Phase, Request
 from tests.builders import MONDAY, TIMINGS, model_id
+from tests.fake_archive import FakeArchive
 
 NEVER = timedelta(days=1000)
 
@@ -378,12 +379,13 @@ def an_outside(
     """Return what the activities act on: the fakes, on the clock of the workspace."""
     clock = workspace.clock
     the_monitor, the_logs = monitor or FakeMonitor(clock), logs or FakeLogs()
-    the_web = FakeWeb()
+    the_web, the_archive = FakeWeb(), FakeArchive()
     return Outside(
         open_workspace=open_workspace or (lambda _id: workspace),
         open_monitor=lambda _id: the_monitor,
         open_logs=lambda: the_logs,
         web=web or (lambda: the_web),
+        archive=lambda: the_archive,
         policies=policies,
         timings=TIMINGS,
         now=lambda: clock.now,

@@ -68,6 +68,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "ledger.controls": frozenset(),
     "ledger.turns": frozenset(),
     "view": frozenset(),
+    "archive": frozenset(),
     "ports": frozenset(),
     "story.waiting": frozenset({"pydantic"}),
     "story.diary": frozenset(),
@@ -89,6 +90,9 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "app": frozenset({"azure.core", "azure.identity"}),
 }
 ADAPTERS: Mapping[str, frozenset[str]] = {
+    "archive_entity": frozenset(),
+    "archive_file": frozenset(),
+    "archive_table": frozenset({"azure.core", "azure.data.tables"}),
     "arm": frozenset({"azure.core", "azure.mgmt.core"}),
     "azure_ml": frozenset({"azure.core"}),
     "azure_monitor": frozenset({"azure.core"}),

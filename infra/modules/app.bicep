@@ -93,8 +93,10 @@ var usualSettings = {
   AzureWebJobsStorage__queueServiceUri: storage.properties.primaryEndpoints.queue
   AzureWebJobsStorage__tableServiceUri: storage.properties.primaryEndpoints.table
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
+  ROLLOUT_ARCHIVE: storage.properties.primaryEndpoints.table
   ROLLOUT_CLOUD_METADATA: ''
   ROLLOUT_CREATION_DEADLINE: '1h'
+  ROLLOUT_ENGINE_RETENTION: '30d'
   ROLLOUT_EVENT_QUEUE: eventQueue
   ROLLOUT_GATE_HOSTS: ''
   ROLLOUT_LOGS_WORKSPACE: ''
