@@ -7,7 +7,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from deploy_logic.activities.workspace import ACTIVITIES
-from deploy_logic.adapters import durable, durable_entity
+from deploy_logic.adapters import durable, durable_entity, durable_outbox
 from deploy_logic.adapters.durable import DurableEngine, bind_activity
 from deploy_logic.adapters.http import answer, read_said
 from deploy_logic.adapters.identity import Principal, read_principal
@@ -186,12 +186,19 @@ def known(req: func.HttpRequest) -> Principal:
     return read_principal(req.headers, is_trusted=this.settings.trust_platform_identity)
 
 
-for _story in (durable.roll_out, durable.relay_operation, durable.wake_ledger):
+for _story in (
+    durable.roll_out,
+    durable.relay_operation,
+    durable.wake_ledger,
+    durable_outbox.archive_rows,
+    durable_outbox.announce_message,
+):
     app.orchestration_trigger(context_name="context")(_story)
 for _entity in (
     durable_entity.endpoint_ledger,
     durable_entity.rollout_controls,
     durable_entity.bind_turns(this.settings.max_parallel),
+    durable_outbox.outbox,
 ):
     app.entity_trigger(context_name="context", entity_name=_entity.__name__)(_entity)
 for _name, _activity in ACTIVITIES.items():

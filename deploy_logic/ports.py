@@ -12,6 +12,7 @@ from deploy_logic.ledger.controls import Controls, Turned
 from deploy_logic.ledger.record import Barred
 from deploy_logic.ledger.turns import Turns
 from deploy_logic.matching import Offer
+from deploy_logic.outbox import Letter
 from deploy_logic.plan.plan import Deployment, ModelVersion, Plan, Timings
 from deploy_logic.policy.files import PolicyFiles
 from deploy_logic.rollout import Request
@@ -318,4 +319,8 @@ class Context(Protocol):
 
     def tell_turns(self, operation: str, payload: Json) -> None:
         """Signal the turns, once: enter (rollout_id and endpoint) or leave (rollout_id)."""
+        ...
+
+    def post(self, letter: Letter) -> None:
+        """Hand a letter to the outbox, once; nothing waits for what becomes of it."""
         ...

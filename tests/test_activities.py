@@ -107,7 +107,7 @@ def ready(stage: Stage, activity: str) -> None:
 # --- twice in a row
 
 # tests/test_activities_gate.py and test_activities_call.py
-ELSEWHERE = {"measure", "agree", "call"}
+ELSEWHERE = {"measure", "agree", "call", "archive"}
 WRITE_OF = {
     "look": [],
     "check_capacity": [],

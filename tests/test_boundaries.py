@@ -69,6 +69,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "ledger.turns": frozenset(),
     "view": frozenset(),
     "archive": frozenset(),
+    "outbox": frozenset(),
     "ports": frozenset(),
     "story.waiting": frozenset({"pydantic"}),
     "story.diary": frozenset(),
@@ -79,6 +80,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "story.reverting": frozenset(),
     "story.orchestrator": frozenset(),
     "activities.activity": frozenset(),
+    "activities.archive": frozenset(),
     "activities.call": frozenset(),
     "activities.gate": frozenset(),
     "activities.workspace": frozenset(),
@@ -101,6 +103,7 @@ ADAPTERS: Mapping[str, frozenset[str]] = {
     "azure_ml_template": frozenset({"azure.ai.ml", "azure.core", "marshmallow", "yaml"}),
     "durable": frozenset({"azure.durable_functions", "durabletask"}),
     "durable_entity": frozenset({"durabletask"}),
+    "durable_outbox": frozenset({"durabletask"}),
     "http": frozenset({"azure.functions"}),
     "identity": frozenset(),
     "webhook": frozenset({"certifi"}),
@@ -111,6 +114,7 @@ OPENED_LATE = {("app", "adapters")}
 LOGGING = frozenset(
     {
         "activities.activity",
+        "activities.archive",
         "operations.intake",
         "operations.rollouts",
         "operations.endpoints",

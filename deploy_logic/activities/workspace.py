@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from deploy_logic.activities.activity import Activity, is_full, tell_all
+from deploy_logic.activities.archive import archive
 from deploy_logic.activities.call import agree, call
 from deploy_logic.activities.gate import measure
 from deploy_logic.codec import Json, decode, encode
@@ -240,6 +241,7 @@ ACTIVITIES: Mapping[str, Activity] = {
         measure,
         agree,
         call,
+        archive,
     )
 }
 

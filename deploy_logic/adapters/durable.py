@@ -20,11 +20,13 @@ from deploy_logic.ledger.ledger import LET_GO
 from deploy_logic.ledger.record import Barred, Ended
 from deploy_logic.ledger.turns import Turns
 from deploy_logic.matching import Offer, endpoint_key
+from deploy_logic.outbox import Letter
 from deploy_logic.ports import Waitable
 from deploy_logic.rollout import Phase, Request
 from deploy_logic.story import orchestrator
 
 LEDGER = "endpoint_ledger"
+OUTBOX = "outbox"
 CONTROLS = EntityInstanceId("rollout_controls", "all")
 TURNS = EntityInstanceId("rollout_turns", "all")
 ROLL_OUT = "roll_out"
@@ -84,6 +86,10 @@ class DurableContext:
     def tell_turns(self, operation: str, payload: Json) -> None:
         """Signal the turns, once."""
         self._context.signal_entity(TURNS, operation, payload)
+
+    def post(self, letter: Letter) -> None:
+        """Signal the outbox of the endpoint, once."""
+        self._context.signal_entity(_outbox_id(letter), "post", encode(letter))
 
 
 def roll_out(context: OrchestrationContext, payload: Json) -> Generator[Any, Any, Json]:
@@ -224,6 +230,11 @@ def bind_activity[T](
 def ledger_id(workspace: str, endpoint: str) -> EntityInstanceId:
     """Return the entity that keeps the endpoint's ledger."""
     return EntityInstanceId(LEDGER, endpoint_key(workspace, endpoint))
+
+
+def _outbox_id(letter: Letter) -> EntityInstanceId:
+    # One for each endpoint: they are few, and one for all would be in everybody's way.
+    return EntityInstanceId(OUTBOX, endpoint_key(letter.workspace, letter.endpoint))
 
 
 def _is_rollout(state: OrchestrationState) -> bool:
