@@ -16,6 +16,7 @@ from deploy_logic.ledger.controls import Control
 from deploy_logic.operations import endpoints, intake, rollouts
 from deploy_logic.operations import sweep as sweeping
 from deploy_logic.operations.endpoints import Desk
+from deploy_logic.operations.purge import purge
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 this = App(environment=os.environ, folder=Path(__file__).parent)
@@ -63,6 +64,8 @@ def sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> No
         engine=DurableEngine(client),
         open_workspace=this.open_workspace,
     )
+    retention = this.settings.engine_retention
+    purge(past=DurableEngine(client), archive=this.archive, retention=retention, now=this.now())
 
 
 @app.route("rollouts", methods=["GET"])

@@ -38,6 +38,11 @@ class App:
         self.open_web = functools.cache(self._open_web)
         self.open_outside = functools.cache(self._open_outside)
 
+    @staticmethod
+    def now() -> datetime:
+        """Return the time, in UTC."""
+        return datetime.now(UTC)
+
     @functools.cached_property
     def archive(self) -> Archive:
         """What outlives the engine's memory; asks nobody before it is used."""
@@ -100,5 +105,5 @@ class App:
                 shift_deadline=settings.shift_deadline,
                 metric_lag=settings.metric_lag,
             ),
-            now=lambda: datetime.now(UTC),
+            now=self.now,
         )

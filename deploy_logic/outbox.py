@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from deploy_logic.archive import make_line, make_rows
+from deploy_logic.archive import make_line, make_rows, normalise
 from deploy_logic.codec import Json, encode
+from deploy_logic.ledger.ledger import LET_GO
 from deploy_logic.matching import Told
-from deploy_logic.rollout import Entry
+from deploy_logic.rollout import Entry, Phase
+from deploy_logic.view import summarise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,19 @@ def list_rows(letter: Letter) -> list[Json]:
     ]
     count = letter.first + len(letter.lines)
     return make_rows(letter.rollout, lines, at=letter.at.isoformat(), count=count)
+
+
+def list_all_rows(shown: Json) -> list[Json]:
+    """Return what the archive is to have of a rollout that is over, as the engine shows it."""
+    if shown["phase"] == Phase.NO_MATCH:
+        return []
+    rollout_id, first = shown["rollout_id"], shown.get("timeline_left_out", 0)
+    lines = [
+        make_line(rollout_id, first + number, line) for number, line in enumerate(shown["timeline"])
+    ]
+    at = max([shown["ended"] or shown["started"], *(line["at"] for line in lines)], key=normalise)
+    summary = None if rollout_id.startswith(LET_GO) else summarise(shown)
+    return make_rows(summary, lines, at=at, count=first + len(lines))
 
 
 def list_messages(letter: Letter) -> list[Json]:

@@ -268,6 +268,22 @@ class Archive(Protocol):
         ...
 
 
+class Past(Protocol):
+    """What is over and the engine still remembers: rollouts, and what served them."""
+
+    def list_over(self, before: datetime) -> list[str]:
+        """Return the instances that were over before that time, oldest first."""
+        ...
+
+    def show_over(self, instance: str) -> Json | None:
+        """Return what a rollout showed at its end; None when the instance is none."""
+        ...
+
+    def purge(self, instance: str) -> None:
+        """Have the engine forget it."""
+        ...
+
+
 class Waitable(Protocol):
     """Something the orchestration can wait for."""
 

@@ -89,6 +89,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "operations.endpoints": frozenset(),
     "operations.sighting": frozenset(),
     "operations.sweep": frozenset(),
+    "operations.purge": frozenset(),
     "app": frozenset({"azure.core", "azure.identity"}),
 }
 ADAPTERS: Mapping[str, frozenset[str]] = {
@@ -119,6 +120,7 @@ LOGGING = frozenset(
         "operations.rollouts",
         "operations.endpoints",
         "operations.sweep",
+        "operations.purge",
         "app",
     }
 )

@@ -206,6 +206,26 @@ class DurableEngine:
         )
         self.tell_ledger(offer.workspace, offer.endpoint, "finish", encode(ended))
 
+    def list_over(self, before: datetime) -> list[str]:
+        """Return the instances that were over before that time, oldest first."""
+        ends = [Status.COMPLETED, Status.FAILED, Status.TERMINATED]
+        query = OrchestrationQuery(created_time_to=before, runtime_status=ends)
+        found = [
+            state
+            for state in self._client.get_all_orchestration_states(query)
+            if _utc(state.last_updated_at) < before and not state.instance_id.startswith("@")
+        ]
+        found.sort(key=lambda state: state.created_at)
+        return [state.instance_id for state in found]
+
+    def show_over(self, instance: str) -> Json | None:
+        """Return what a rollout showed at its end; None when the instance is none."""
+        return self.show_rollout(instance)
+
+    def purge(self, instance: str) -> None:
+        """Have the engine forget it."""
+        self._client.purge_orchestration(instance, recursive=False)
+
     def _show(self, entity: EntityInstanceId) -> Json | None:
         found = self._client.get_entity(entity)
         return None if found is None else _state(found.get_state())
@@ -235,6 +255,11 @@ def ledger_id(workspace: str, endpoint: str) -> EntityInstanceId:
 def _outbox_id(letter: Letter) -> EntityInstanceId:
     # One for each endpoint: they are few, and one for all would be in everybody's way.
     return EntityInstanceId(OUTBOX, endpoint_key(letter.workspace, letter.endpoint))
+
+
+def _utc(moment: datetime) -> datetime:
+    """Return the time with its zone; the engine gives it in UTC, without saying so."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _is_rollout(state: OrchestrationState) -> bool:
