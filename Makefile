@@ -15,11 +15,13 @@ help: ## this list
 	@.venv-scoring/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-# What the tests of the dashboard need from npm. Without npm they are skipped, and say so.
+# What some tests run beside Python. Without npm they are skipped, and say so.
 node_modules/ready: package.json
 	@if command -v npm >/dev/null; \
 	then npm install --no-package-lock --ignore-scripts --no-audit --no-fund --silent && touch $@; \
-	else echo "npm is missing (Node 20 has it): the tests that need axe-core are skipped"; fi
+	else echo "npm is missing (Node 20 has it): the tests that need axe-core or Azurite are skipped"; fi
+
+node: node_modules/ready ## what some tests run beside Python: axe-core, Azurite
 
 setup: .venv/ready .venv-scoring/ready ## both environments: the app's, and the scoring servers'
 
@@ -74,4 +76,4 @@ screenshots: setup ## the pictures of docs/images, from the demo
 clean: ## what running left behind, and the environments
 	@rm -rf .venv .venv-scoring node_modules .local .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 
-.PHONY: help setup run test check lint types laws e2e bench infra package golden histories mutants recording screenshots schema clean
+.PHONY: help node setup run test check lint types laws e2e bench infra package golden histories mutants recording screenshots schema clean

@@ -8,7 +8,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from deploy_logic.activities.workspace import ACTIVITIES
-from deploy_logic.adapters import durable, durable_entity
+from deploy_logic.adapters import durable, durable_entity, durable_outbox
 from deploy_logic.adapters.durable import DurableEngine, bind_activity
 from deploy_logic.adapters.http import break_off, read_visit, respond
 from deploy_logic.api.door import serve
@@ -17,6 +17,7 @@ from deploy_logic.api.table import ROUTES
 from deploy_logic.app import App
 from deploy_logic.operations import intake
 from deploy_logic.operations import sweep as sweeping
+from deploy_logic.operations.purge import purge
 from deploy_logic.telemetry.line import write_as_json
 
 # Who may do what is decided in code, per route and person: a key of the host is nobody's identity.
@@ -67,6 +68,8 @@ def sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> No
         engine=DurableEngine(client),
         open_workspace=this.open_workspace,
     )
+    retention = this.settings.engine_retention
+    purge(past=DurableEngine(client), archive=this.archive, retention=retention, now=this.now())
 
 
 def bind_route(route: Route) -> Callable[..., func.HttpResponse]:
@@ -86,12 +89,19 @@ def bind_route(route: Route) -> Callable[..., func.HttpResponse]:
 for _route in ROUTES:
     _bound = app.durable_client_input(client_name="client")(bind_route(_route))
     app.route(_route.path, methods=[_route.method])(_bound)
-for _story in (durable.roll_out, durable.relay_operation, durable.wake_ledger):
+for _story in (
+    durable.roll_out,
+    durable.relay_operation,
+    durable.wake_ledger,
+    durable_outbox.archive_rows,
+    durable_outbox.announce_message,
+):
     app.orchestration_trigger(context_name="context")(_story)
 for _entity in (
     durable_entity.endpoint_ledger,
     durable_entity.rollout_controls,
     durable_entity.bind_turns(this.settings.max_parallel),
+    durable_outbox.outbox,
 ):
     app.entity_trigger(context_name="context", entity_name=_entity.__name__)(_entity)
 for _name, _activity in ACTIVITIES.items():

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from deploy_logic.api.visit import Office, Visitor
 from deploy_logic.errors import Complaint, WorkspaceError
 from deploy_logic.matching import PolicyIndex
-from deploy_logic.operations.history import Memory
 from deploy_logic.plan.plan import Timings
 from deploy_logic.policy.files import PolicyFiles, read_policies
 from deploy_logic.ports import (
     Announcing,
+    Archive,
     Engine,
     Logs,
     Monitor,
@@ -68,12 +68,12 @@ class App:
             files=self.policy_files,
             complaints=self.complaints,
             engine=engine,
-            archive=Memory(engine=engine),
+            archive=self.archive,
             open_workspace=self.open_workspace,
             dashboard=self.folder / "dashboard",
             identify=self._identify,
             describe_sign_in=self.identities.describe,
-            now=lambda: datetime.now(UTC),
+            now=self.now,
         )
 
     def _identify(self, headers: Mapping[str, str]) -> Visitor:
@@ -88,6 +88,22 @@ class App:
             rights=who.rights,
             require=functools.partial(require, who),
         )
+
+    @staticmethod
+    def now() -> datetime:
+        """Return the time, in UTC."""
+        return datetime.now(UTC)
+
+    @functools.cached_property
+    def archive(self) -> Archive:
+        """What outlives the engine's memory; asks nobody before it is used."""
+        if isinstance(self.settings.archive, Path):
+            from deploy_logic.adapters.archive_file import ArchiveFile  # noqa: PLC0415 - one of two
+
+            return ArchiveFile(self.settings.archive)
+        from deploy_logic.adapters.archive_table import ArchiveTable  # noqa: PLC0415 - one of two
+
+        return ArchiveTable(self.settings.archive, credential=self._credential)
 
     @functools.cached_property
     def _credential(self) -> "TokenCredential":
@@ -174,6 +190,7 @@ class App:
             open_logs=functools.cache(self._open_logs),
             web=self.open_web,
             announcing=functools.cache(self._open_announcing),
+            archive=lambda: self.archive,
             policies=lambda: self.policy_files,
             timings=Timings(
                 poll_interval=settings.poll_interval,
@@ -181,5 +198,5 @@ class App:
                 shift_deadline=settings.shift_deadline,
                 metric_lag=settings.metric_lag,
             ),
-            now=lambda: datetime.now(UTC),
+            now=self.now,
         )

@@ -27,6 +27,14 @@ _ENDPOINT = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{1,30}[a-zA-Z0-9]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A channel that is told, and of which kinds of news; without any, of all."""
+
+    channel: str
+    on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """What a match asks of an endpoint's ledger: roll this version out by this policy."""
 
@@ -49,6 +57,7 @@ class Offer:
     needs_turn: bool = False  # there is a cap on rollouts in parallel
     is_likely: bool = True  # the tags hold, as the event says; if not, nothing makes room for it
     keep_old: int = 1  # old deployments that the policy allows to stay, beside the stable
+    announce: tuple[Told, ...] = ()  # channels that the policy names
     story: int = 1  # how it is told from start to end, whatever the app learns meanwhile
 
     @property
@@ -180,6 +189,7 @@ def make_offer(event: ModelRegistered, policy: Policy) -> Offer:
         deny=_print_windows(windows.deny if windows else None),
         keep_old=policy.keep.old if policy.keep else 1,
         is_likely=do_tags_hold(event.tags, policy),
+        announce=tuple(Told(channel=one.channel, on=one.on) for one in policy.announce),
         story=STORY,
     )
 

@@ -13,6 +13,7 @@ from deploy_logic.ledger.controls import Controls, Turned
 from deploy_logic.ledger.record import Barred
 from deploy_logic.ledger.turns import Turns
 from deploy_logic.matching import Offer
+from deploy_logic.outbox import Letter
 from deploy_logic.plan.plan import Deployment, ModelVersion, Plan, Timings
 from deploy_logic.policy.files import PolicyFiles
 from deploy_logic.rollout import Request
@@ -181,6 +182,7 @@ class Outside:
     open_logs: Callable[[], Logs]  # WorkspaceError where the settings name none
     web: Callable[[], Web]
     announcing: Callable[[], Announcing]
+    archive: Callable[[], "Archive"]
     policies: Callable[[], Sequence[PolicyFiles]]
     timings: Timings
     now: Callable[[], datetime]
@@ -295,6 +297,22 @@ class Archive(Protocol):
         ...
 
 
+class Past(Protocol):
+    """What is over and the engine still remembers: rollouts, and what served them."""
+
+    def list_over(self, before: datetime) -> list[str]:
+        """Return the instances that were over before that time, oldest first."""
+        ...
+
+    def show_over(self, instance: str) -> Json | None:
+        """Return what a rollout showed at its end; None when the instance is none."""
+        ...
+
+    def purge(self, instance: str) -> None:
+        """Have the engine forget it."""
+        ...
+
+
 class Waitable(Protocol):
     """Something the orchestration can wait for."""
 
@@ -346,4 +364,8 @@ class Context(Protocol):
 
     def tell_turns(self, operation: str, payload: Json) -> None:
         """Signal the turns, once: enter (rollout_id and endpoint) or leave (rollout_id)."""
+        ...
+
+    def post(self, letter: Letter) -> None:
+        """Hand a letter to the outbox, once; nothing waits for what becomes of it."""
         ...

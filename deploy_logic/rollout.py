@@ -115,6 +115,15 @@ class Awaited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Baking:
+    """The bake that a rollout is in: what a countdown needs."""
+
+    since: datetime
+    until: datetime  # at which it is over, unless the measurements cannot say by then
+    weight: int  # of the candidate; 0 while requests are mirrored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """One attempt to replace the stable by the candidate."""
 
@@ -134,6 +143,7 @@ class Rollout:
     steps: tuple[str, ...] = ()  # of the plan, in words
     step: int = 0  # how many of them were begun
     awaits: Awaited | None = None
+    bake: Baking | None = None
     paused_by: str = ""
     measured: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # by gate, the last
     attempt: int = 1

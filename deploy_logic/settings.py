@@ -29,6 +29,8 @@ CLOUD_KEYS = (
     "storage_endpoint",
     "registry_discovery_endpoint",
 )
+# https://learn.microsoft.com/azure/storage/common/storage-account-overview
+_TABLES = re.compile(r"https://[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9-]+)?")
 _MOST_DIGITS = 7
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _AUDIENCE = re.compile(r"[\w:/.~-]{1,250}", re.ASCII)
@@ -73,6 +75,8 @@ class Settings:
     channels: Mapping[str, Channel] = field(default_factory=dict)  # by name
     channel_hosts: tuple[str, ...] = ()  # host:port of private chats and topics
     public_url: str = ""  # where people find the app; empty: announcements have no link
+    archive: Path | str = Path(".local/archive")  # a folder, or the endpoint of tables in Azure
+    engine_retention: timedelta = timedelta(days=30)  # how long the engine keeps what is over
     max_parallel: int = 0  # rollouts that go on at once over all endpoints; 0: no cap
 
 
@@ -93,6 +97,10 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
 
     channel_hosts = take("ROLLOUT_CHANNEL_HOSTS", "", _hosts)
     around = Surroundings(settings=environment, private_hosts=channel_hosts or (), folder=app)
+
+    def archive(text: str) -> Path | str:
+        return _archive(text, app, is_in_azure="WEBSITE_SITE_NAME" in environment)
+
     values = {
         "workspaces": take("ROLLOUT_WORKSPACES", "", _workspaces),
         "policies": take("ROLLOUT_POLICIES", "policies", lambda text: app / text),
@@ -108,6 +116,8 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
         "channels": take("ROLLOUT_CHANNELS", "", lambda text: read_channels(text, around)),
         "channel_hosts": channel_hosts,
         "public_url": take("ROLLOUT_PUBLIC_URL", "", _public_url),
+        "archive": take("ROLLOUT_ARCHIVE", ".local/archive", archive),
+        "engine_retention": take("ROLLOUT_ENGINE_RETENTION", "30d", _positive),
         "max_parallel": take("ROLLOUT_MAX_PARALLEL", "0", _count),
         "tenant": take("ROLLOUT_TENANT", "", _tenant),
         "audience": take("ROLLOUT_AUDIENCE", "", _audience),
@@ -227,6 +237,24 @@ def _public_url(text: str) -> str:
             "https://rollouts.contoso.com)"
         )
     return place
+
+
+def _archive(text: str, app: Path, *, is_in_azure: bool) -> Path | str:
+    """Return the endpoint of tables as it is; anything else is a folder, seen from the app."""
+    if "://" not in text and text:
+        if is_in_azure:
+            raise ValueError(
+                f"{text!r} is a folder, and no folder of an app in Azure lasts (the endpoint of "
+                "tables, such as https://ACCOUNT.table.core.windows.net)"
+            )
+        return app / text
+    endpoint = text.lower().rstrip("/")
+    if _TABLES.fullmatch(endpoint) is None:
+        raise ValueError(
+            f"{text!r} is neither a folder nor the endpoint of tables (such as "
+            "https://ACCOUNT.table.core.windows.net)"
+        )
+    return endpoint
 
 
 def _count(text: str) -> int:

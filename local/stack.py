@@ -152,6 +152,7 @@ class Stack:
             "ROLLOUT_METRIC_LAG": "0s" if self._pace != "realistic" else "3m",
             "ROLLOUT_SWEEP_SCHEDULE": "0 */5 * * * *",
             **self._identity_settings(),
+            "ROLLOUT_ARCHIVE": str(self.data / "archive"),
             "IDENTITY_ENDPOINT": here["identity_endpoint"],
             "IDENTITY_HEADER": here["identity_header"],
             "REQUESTS_CA_BUNDLE": here["ca"],

@@ -65,7 +65,7 @@ def lab(tmp_path: Path) -> Lab:
 
 
 def audits(lab: Lab) -> list[dict[str, Any]]:
-    return lab.counter.archive.audits
+    return list(lab.counter.archive.audits.values())
 
 
 # --- who is let in

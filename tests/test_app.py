@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy_logic.adapters.archive_file import ArchiveFile
+from deploy_logic.adapters.archive_table import ArchiveTable
 from deploy_logic.adapters.azure_ml import AzureMl
 from deploy_logic.adapters.azure_monitor import AzureMonitor
 from deploy_logic.adapters.log_analytics import LogAnalytics
@@ -96,6 +98,17 @@ def test_bakes_may_be_as_short_as_the_lag_that_the_app_is_told(
         if is_used
         else ["1m30s (3m or longer: a metric gate watches it, and Azure Monitor lags by that much)"]
     )
+
+
+def test_archive_is_a_folder_or_a_table_and_opened_once(folder: Path) -> None:
+    app = an_app(folder, ROLLOUT_ARCHIVE="kept")
+    archive = app.open_outside().archive()
+    assert isinstance(archive, ArchiveFile)
+    assert archive is app.archive
+    archive.append([{"kind": "audit", "id": "a", "at": "2026-11-23T09:00:00Z"}])
+    assert (folder / "kept" / "archive.db").exists()
+    endpoint = "https://ours.table.core.windows.net"
+    assert isinstance(an_app(folder, ROLLOUT_ARCHIVE=endpoint).archive, ArchiveTable)
 
 
 def test_sdk_does_not_log_every_request(folder: Path) -> None:

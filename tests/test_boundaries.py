@@ -75,6 +75,8 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "ledger.controls": frozenset(),
     "ledger.turns": frozenset(),
     "view": frozenset(),
+    "archive": frozenset(),
+    "outbox": frozenset(),
     "ports": frozenset(),
     "story.waiting": frozenset({"pydantic"}),
     "story.diary": frozenset(),
@@ -87,6 +89,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "telemetry.facts": frozenset(),
     "activities.activity": frozenset(),
     "activities.announce": frozenset(),
+    "activities.archive": frozenset(),
     "activities.call": frozenset(),
     "activities.gate": frozenset(),
     "activities.workspace": frozenset(),
@@ -112,9 +115,13 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "api.openapi": frozenset(),
     "api.table": frozenset(),
     "api.door": frozenset(),
+    "operations.purge": frozenset(),
     "app": frozenset({"azure.core", "azure.identity"}),
 }
 ADAPTERS: Mapping[str, frozenset[str]] = {
+    "archive_entity": frozenset(),
+    "archive_file": frozenset(),
+    "archive_table": frozenset({"azure.core", "azure.data.tables"}),
     "arm": frozenset({"azure.core", "azure.mgmt.core"}),
     "azure_ml": frozenset({"azure.core"}),
     "azure_monitor": frozenset({"azure.core"}),
@@ -124,6 +131,7 @@ ADAPTERS: Mapping[str, frozenset[str]] = {
     "durable": frozenset({"azure.durable_functions", "durabletask"}),
     "durable_entity": frozenset({"durabletask"}),
     "event_grid": frozenset({"azure.core", "azure.eventgrid"}),
+    "durable_outbox": frozenset({"durabletask"}),
     "http": frozenset({"azure.functions"}),
     "open_telemetry": frozenset({"azure.core", "azure.monitor.opentelemetry", "opentelemetry"}),
     "identity": frozenset(),
@@ -140,6 +148,7 @@ LOGGING = frozenset(
     {
         "activities.activity",
         "activities.announce",
+        "activities.archive",
         "operations.intake",
         "operations.audit",
         "operations.rollouts",
@@ -149,6 +158,7 @@ LOGGING = frozenset(
         "api.door",
         "telemetry.facts",
         "telemetry.line",
+        "operations.purge",
         "app",
     }
 )

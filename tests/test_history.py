@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from deploy_logic.codec import Json, encode
 from deploy_logic.errors import OperationError, TransientError
 from deploy_logic.operations import history
-from deploy_logic.operations.history import IN_FLIGHT, OVER, Memory
-from deploy_logic.ports import Archive, Wanted
+from deploy_logic.operations.history import IN_FLIGHT, OVER
+from deploy_logic.ports import Wanted
 from deploy_logic.rollout import Awaited, Operation, Phase, Rollout
 from deploy_logic.view import summarise
 from tests.builders import MONDAY, WORKSPACE
-from tests.fakes import Clock, FakeArchive, FakeEngine
+from tests.fake_archive import FakeArchive
+from tests.fakes import Clock, FakeEngine
 
 ANY = Wanted()
 
@@ -256,25 +257,3 @@ def test_what_is_possible_now_is_shown(here: Place) -> None:
     here.engine.rollouts["a"] = shows("a", 1, phase=Phase.WAITING, awaits=awaited)
     possible = ["abort", "approve", "reject", "pause", "promote_now"]
     assert here.show("a")["possible"] == possible
-
-
-# --- the engine's memory as an archive
-
-
-def test_the_engine_s_memory_is_an_archive() -> None:
-    here = Place()
-    memory: Archive = Memory(engine=here.engine)
-    memory.append([{"kind": "audit"}])
-    for minute, name in enumerate("abc"):
-        here.engine.rollouts[name] = shows(name, minute, phase=Phase.SUCCEEDED, lines=2)
-    page, after = memory.list_rollouts(ANY, limit=2)
-    assert [one["rollout_id"] for one in page] == ["c", "b"]
-    rest, end = memory.list_rollouts(ANY, after=after, limit=2)
-    assert ([one["rollout_id"] for one in rest], end) == (["a"], "")
-    assert memory.read_rollout("a") == summarise(here.engine.rollouts["a"])
-    assert memory.read_rollout("x") is None
-    assert [line["text"] for line in memory.read_timeline("a")] == ["line 0", "line 1"]
-    assert memory.read_timeline("x") == []
-    assert len(list(memory.export())) == 6
-    assert list(memory.export(since="2026-11-23T10:00:00Z")) == []
-    assert list(memory.export(until="2026-11-23T08:00:00Z")) == []

@@ -115,6 +115,7 @@ def test_canary_is_walked_through_step_by_step() -> None:
         {"blue": 0, "fraud-v7": 100},
     ]
     assert texts(result) == [
+        "the plan is fixed: 7 steps by policy 'fraud-prod'",
         "creating 'fraud-v7' beside 'blue'",
         "'fraud-v7' is ready at weight 0",
         "probe 1 (request.json): status 200 after 12 ms, as expected",
@@ -128,6 +129,7 @@ def test_canary_is_walked_through_step_by_step() -> None:
         "weights read back: fraud-v7 100",
         "bakes for 20m",
         "weights read back: fraud-v7 100",
+        "'fraud-v7' is promoted",
         "'blue' is retired",
         "'fraud-v7' is the stable",
     ]
@@ -161,7 +163,7 @@ def test_first_version_creates_the_endpoint_and_goes_straight_to_all() -> None:
     tale = Tale(FIRST)
     tale.workspace.endpoints.clear()
     result = tale.tell()
-    assert texts(result)[0] == "creating 'fraud-v7' as the first version"
+    assert texts(result)[1] == "creating 'fraud-v7' as the first version"
     assert shifts(tale) == [{"fraud-v7": 100}]
     assert (result["phase"], result["stable"]) == ("succeeded", "")
     calls = tale.workspace.calls

@@ -44,6 +44,8 @@ def test_workspaces_alone_are_enough() -> None:
         metric_lag=timedelta(minutes=3),
         sweep_look_back=timedelta(days=2),
         event_queue="",
+        archive=APP / ".local/archive",
+        engine_retention=timedelta(days=30),
         trust_platform_identity=False,
     )
 
@@ -72,6 +74,15 @@ def test_workspaces_alone_are_enough() -> None:
         ("ROLLOUT_PUBLIC_URL", "", "public_url", ""),
         ("ROLLOUT_PUBLIC_URL", "https://a.corp/b/", "public_url", "https://a.corp/b"),
         ("ROLLOUT_PUBLIC_URL", "http://127.0.0.1:7071", "public_url", "http://127.0.0.1:7071"),
+        ("ROLLOUT_ARCHIVE", "kept/here", "archive", APP / "kept/here"),
+        ("ROLLOUT_ARCHIVE", "/srv/archive", "archive", Path("/srv/archive")),
+        (
+            "ROLLOUT_ARCHIVE",
+            "https://Ours.table.core.windows.net/",
+            "archive",
+            "https://ours.table.core.windows.net",
+        ),
+        ("ROLLOUT_ENGINE_RETENTION", "7d", "engine_retention", timedelta(days=7)),
         ("ROLLOUT_MAX_PARALLEL", "0", "max_parallel", 0),
         ("ROLLOUT_MAX_PARALLEL", "12", "max_parallel", 12),
         ("ROLLOUT_POLL_INTERVAL", "PT0.5S", "poll_interval", timedelta(seconds=0.5)),
@@ -129,6 +140,10 @@ def test_reads(key: str, text: str, field: str, value: Any) -> None:
         ("ROLLOUT_GATE_HOSTS", "gates:0", "'gates:0' is not a host and its port"),
         ("ROLLOUT_GATE_HOSTS", "gates:65536", "'gates:65536' is not a host and its port"),
         ("ROLLOUT_GATE_HOSTS", "https://gates:443", "'https://gates:443' is not a host and"),
+        ("ROLLOUT_ARCHIVE", "", "'' is neither a folder nor the endpoint of tables"),
+        ("ROLLOUT_ARCHIVE", "http://ours.table", "'http://ours.table' is neither a folder nor"),
+        ("ROLLOUT_ARCHIVE", "https://a/b?sig=c", "'https://a/b?sig=c' is neither a folder nor"),
+        ("ROLLOUT_ENGINE_RETENTION", "0d", "'0d' is not longer than zero"),
         ("ROLLOUT_POLL_INTERVAL", "fast", "'fast' is not a length of time"),
         ("ROLLOUT_POLL_INTERVAL", "0s", "'0s' is not longer than zero"),
         ("ROLLOUT_CREATION_DEADLINE", "0m", "'0m' is not longer than zero"),
@@ -185,7 +200,9 @@ def test_half_of_what_tokens_need_is_refused(named: dict[str, str], missing: str
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
-    wrong = sorted(names_in_settings() - {"ROLLOUT_POLICIES"})  # any text names a folder
+    wrong = sorted(
+        names_in_settings() - {"ROLLOUT_POLICIES", "ROLLOUT_ARCHIVE"}
+    )  # any text names a folder
     with pytest.raises(SettingsError) as refused:
         read_settings(dict.fromkeys(wrong, "\0wrong"), app=APP)
     assert sorted(re.findall(r"(ROLLOUT_\w+): ", str(refused.value))) == wrong
@@ -208,3 +225,12 @@ def names_in_settings() -> set[str]:
     tree = ast.parse((REPOSITORY / "deploy_logic" / "settings.py").read_text())
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     return {text for text in texts if isinstance(text, str) and text.startswith("ROLLOUT_")}
+
+
+def test_app_in_azure_keeps_no_history_in_a_folder() -> None:
+    with pytest.raises(
+        SettingsError, match=r"ROLLOUT_ARCHIVE: .* no folder of an app in Azure lasts"
+    ):
+        read(WEBSITE_SITE_NAME="func-rollouts")
+    endpoint = "https://ours.table.core.windows.net"
+    assert read(WEBSITE_SITE_NAME="func-rollouts", ROLLOUT_ARCHIVE=endpoint).archive == endpoint

@@ -22,6 +22,7 @@ from deploy_logic.ledger.operation import Act, Asked, decide
 from deploy_logic.ledger.record import Decision, Ended, Ledger, Start, Tell, Wake
 from deploy_logic.ledger.turns import Called, Place, Turns, enter, leave
 from deploy_logic.matching import Offer
+from deploy_logic.outbox import Letter
 from deploy_logic.policy.files import PolicyFiles
 from deploy_logic.ports import Waitable
 from deploy_logic.rollout import Operation, Phase, Request
@@ -132,6 +133,12 @@ class SimContext:
         if self._world is not None:
             self._world.tell_turns(operation, json.loads(json.dumps(payload)))
 
+    def post(self, letter: Letter) -> None:
+        self.actions.append(("outbox", ""))  # what it says may change: texts are no history
+        if self._world is not None:
+            # through JSON and back, as a signal goes
+            self._world.posted.append(decode(Letter, json.loads(json.dumps(encode(letter)))))
+
     def complete(self, task: SimTask, outcome: tuple[str, Any]) -> None:
         if task.outcome is None:
             self.fresh.append((self.tasks.index(task), outcome))
@@ -188,6 +195,7 @@ class World:
         self.turns = Turns()
         self.cap = 0  # rollouts in parallel
         self.runs: list[Run] = []
+        self.posted: list[Letter] = []  # in the order of their posting
         self.ended_with: dict[str, dict[str, int]] = {}  # rollout id -> weights that callers met
         self.violations = self.workspace.violations
         self._queue: list[tuple[datetime, int, Callable[[], None]]] = []

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from deploy_logic.activities.activity import Activity, is_full, tell_all
 from deploy_logic.activities.announce import announce
+from deploy_logic.activities.archive import archive
 from deploy_logic.activities.call import agree, call
 from deploy_logic.activities.gate import measure
 from deploy_logic.codec import Json, decode, encode
@@ -246,6 +247,7 @@ ACTIVITIES: Mapping[str, Activity] = {
         agree,
         call,
         announce,
+        archive,
     )
 }
 

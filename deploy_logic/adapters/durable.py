@@ -20,12 +20,14 @@ from deploy_logic.ledger.ledger import LET_GO
 from deploy_logic.ledger.record import Barred, Ended
 from deploy_logic.ledger.turns import Turns
 from deploy_logic.matching import Offer, endpoint_key
+from deploy_logic.outbox import Letter
 from deploy_logic.ports import Waitable
 from deploy_logic.rollout import Phase, Request
 from deploy_logic.story import orchestrator
 from deploy_logic.telemetry import facts
 
 LEDGER = "endpoint_ledger"
+OUTBOX = "outbox"
 CONTROLS = EntityInstanceId("rollout_controls", "all")
 TURNS = EntityInstanceId("rollout_turns", "all")
 ROLL_OUT = "roll_out"
@@ -85,6 +87,10 @@ class DurableContext:
     def tell_turns(self, operation: str, payload: Json) -> None:
         """Signal the turns, once."""
         self._context.signal_entity(TURNS, operation, payload)
+
+    def post(self, letter: Letter) -> None:
+        """Signal the outbox of the endpoint, once."""
+        self._context.signal_entity(_outbox_id(letter), "post", encode(letter))
 
 
 def roll_out(context: OrchestrationContext, payload: Json) -> Generator[Any, Any, Json]:
@@ -218,6 +224,26 @@ class DurableEngine:
         found.sort(key=lambda state: state.created_at, reverse=True)
         return [shown for state in found if (shown := _shown(state)) is not None]
 
+    def list_over(self, before: datetime) -> list[str]:
+        """Return the instances that were over before that time, oldest first."""
+        ends = [Status.COMPLETED, Status.FAILED, Status.TERMINATED]
+        query = OrchestrationQuery(created_time_to=before, runtime_status=ends)
+        found = [
+            state
+            for state in self._client.get_all_orchestration_states(query)
+            if _utc(state.last_updated_at) < before and not state.instance_id.startswith("@")
+        ]
+        found.sort(key=lambda state: state.created_at)
+        return [state.instance_id for state in found]
+
+    def show_over(self, instance: str) -> Json | None:
+        """Return what a rollout showed at its end; None when the instance is none."""
+        return self.show_rollout(instance)
+
+    def purge(self, instance: str) -> None:
+        """Have the engine forget it."""
+        self._client.purge_orchestration(instance, recursive=False)
+
     def _show(self, entity: EntityInstanceId) -> Json | None:
         found = self._client.get_entity(entity)
         return None if found is None else _state(found.get_state())
@@ -245,6 +271,16 @@ def bind_activity[T](
 def ledger_id(workspace: str, endpoint: str) -> EntityInstanceId:
     """Return the entity that keeps the endpoint's ledger."""
     return EntityInstanceId(LEDGER, endpoint_key(workspace, endpoint))
+
+
+def _outbox_id(letter: Letter) -> EntityInstanceId:
+    # One for each endpoint: they are few, and one for all would be in everybody's way.
+    return EntityInstanceId(OUTBOX, endpoint_key(letter.workspace, letter.endpoint))
+
+
+def _utc(moment: datetime) -> datetime:
+    """Return the time with its zone; the engine gives it in UTC, without saying so."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _is_rollout(state: OrchestrationState) -> bool:

@@ -81,18 +81,18 @@ def _act(context: EntityContext, decision: Decision, now: datetime) -> None:
                 when = at.isoformat()
                 place = {"workspace": ledger.workspace, "endpoint": ledger.endpoint, "at": when}
                 # The same moment has the same id: one that is there already is as good.
-                instance = _short("wake", context.entity_id.key, when)
+                instance = shorten_id("wake", context.entity_id.key, when)
                 context.schedule_new_orchestration(WAKE, place, instance)
 
 
 def _relay(context: EntityContext, rollout_id: str, request: Request, now: datetime) -> None:
     told = {"rollout_id": rollout_id, "request": encode(request)}
     # a rollout may be paused twice for the same reason, so each time has an id of its own
-    instance = _short("relay", rollout_id, request.operation, now.isoformat())
+    instance = shorten_id("relay", rollout_id, request.operation, now.isoformat())
     context.schedule_new_orchestration(RELAY, told, instance)
 
 
-def _short(kind: str, *parts: str) -> str:
+def shorten_id(kind: str, *parts: str) -> str:
     """Return an instance id: it may have 100 characters, and two rollout ids have more."""
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return f"{kind}-{digest[:24]}"

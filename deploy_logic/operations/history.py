@@ -4,8 +4,7 @@ A rollout whose end has not come to the archive yet is looked up in the engine o
 as many as ended in the last seconds.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from deploy_logic.codec import Json, decode
@@ -19,7 +18,6 @@ OVER = frozenset(one.value for one in Phase if one.is_over and one is not Phase.
 IN_FLIGHT = frozenset(one.value for one in Phase if not one.is_over)
 _PAGE = 200  # of rollouts in flight, as the archive knows them
 _LONGEST_ID = 100
-_FIRST = datetime.min.replace(tzinfo=UTC)
 
 
 def list_rollouts(
@@ -140,48 +138,3 @@ def _is_id(text: str) -> bool:
     """Whether it can be the id of a rollout; nothing else may enter a look-up."""
     is_plain = text.isascii() and text.isprintable() and not set(text) & set("/\\?# @")
     return is_plain and 0 < len(text) <= _LONGEST_ID
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """What the engine remembers, as an archive: for an app that has no other."""
-
-    engine: Engine
-
-    def append(self, rows: Sequence[Json]) -> None:
-        """Take nothing: the engine keeps its own, and what people asked for is in the log."""
-
-    def list_rollouts(
-        self, wanted: Wanted, *, after: str = "", limit: int
-    ) -> tuple[list[Json], str]:
-        """Return what the engine remembers of those that are wanted."""
-        found = [summarise(one) for one in self.engine.list_rollouts()]
-        found = sorted((one for one in found if is_wanted(one, wanted)), key=_age, reverse=True)
-        behind = [one for one in found if not after or _age(one) < read_place(after)]
-        page = behind[:limit]
-        return page, place(page[-1]) if len(behind) > limit else ""
-
-    def read_rollout(self, rollout_id: str) -> Json | None:
-        """Return what the engine remembers of one."""
-        shown = self.engine.show_rollout(rollout_id)
-        return None if shown is None else summarise(shown)
-
-    def read_timeline(self, rollout_id: str) -> list[Json]:
-        """Return the lines that the engine has of it."""
-        shown = self.engine.show_rollout(rollout_id)
-        return [] if shown is None else list(shown["timeline"])
-
-    def export(self, *, since: str = "", until: str = "") -> Iterator[Json]:
-        """Return the lines of that time, oldest first."""
-        lines = [line for one in self.engine.list_rollouts() for line in _number(one)]
-        first = datetime.fromisoformat(since) if since else _FIRST
-        found = (line for line in lines if first <= datetime.fromisoformat(line["at"]))
-        last = datetime.fromisoformat(until) if until else None
-        kept = [one for one in found if last is None or datetime.fromisoformat(one["at"]) < last]
-        return iter(sorted(kept, key=lambda one: datetime.fromisoformat(one["at"])))
-
-
-def _number(shown: Json) -> Iterable[Json]:
-    first = shown.get("timeline_left_out", 0)
-    for index, line in enumerate(shown["timeline"], first):
-        yield {"kind": "line", "rollout_id": shown["rollout_id"], "index": index, **line}

@@ -39,9 +39,20 @@ class _Watched:
 
 def bake(diary: Diary, plan: Plan, step: Bake) -> Story[None]:
     """Stay for the length, longer while it cannot be said; Stop as soon as a gate fails."""
+    try:
+        yield from _bake(diary, plan, step)
+    except Stop:
+        diary.end_bake()
+        raise
+    diary.end_bake()
+
+
+def _bake(diary: Diary, plan: Plan, step: Bake) -> Story[None]:
     waiting = diary.waiting
     begin = waiting.now
     end = begin + step.length
+    weight = diary.rollout.weights.get(plan.candidate, 0)
+    diary.bake(begin, end, weight)
     watched = [_begin(watch, plan, begin, end) for watch in step.watches]
     diary.note(_announce(step))
     question: Question | None = None
@@ -58,6 +69,7 @@ def bake(diary: Diary, plan: Plan, step: Bake) -> Story[None]:
             if question is None and not undecided:
                 return
             patience = max((one.watch.patience for one in undecided), default=timedelta(0))
+            diary.bake(begin, end + patience, weight)
             if question is None and waiting.now >= end + patience:
                 question = _ask(diary, undecided)
         if question is not None and _is_settled(question, undecided):

@@ -61,6 +61,7 @@ def roll_out(context: Context, payload: Json) -> Story[Json]:
         )
         diary.enter(Phase.ERRORED, reason)
     diary.waiting.close()
+    diary.post()
     ended = encode(_ended(diary, kept))
     context.tell_ledger(offer.workspace, offer.endpoint, "finish", ended)
     return show(diary.rollout)
@@ -239,6 +240,8 @@ def promote(diary: Diary, plan: Plan) -> Story[None]:
     if not isinstance(plan.promotion[-1], Shift):
         yield from shift(diary, plan, {plan.candidate: _ALL})
     diary.waiting.deafen()  # promotion is complete: from here on the way back is a revert
+    diary.note(f"{plan.candidate!r} is promoted", weights=dict(diary.rollout.weights))
+    diary.announce("promoted")
 
 
 def let_go(diary: Diary, plan: Plan) -> Story[tuple[Kept, ...]]:

@@ -47,12 +47,18 @@ class Waiting:
     """The one place where a rollout waits, and where operations arrive."""
 
     def __init__(
-        self, context: Context, *, note: Callable[..., None], phase: Callable[[], Phase]
+        self,
+        context: Context,
+        *,
+        note: Callable[..., None],
+        phase: Callable[[], Phase],
+        post: Callable[[], None],
     ) -> None:
-        """Start to listen for operations."""
+        """Start to listen for operations; post is called before every wait."""
         self._context = context
         self._note = note
         self._phase = phase
+        self._post = post
         self._inbox = context.operation()
         self._deadline: Waitable | None = None
         self._deadline_text = ""
@@ -107,6 +113,7 @@ class Waiting:
             wakers = [timer]
             if self._is_listening:
                 wakers += [self._inbox, *([self._deadline] if self._deadline else [])]
+            self._post()
             yield self._context.any(wakers)
             try:
                 self.heed()
@@ -179,6 +186,7 @@ class Waiting:
         yield from self.rest(max(length, asked))
 
     def _effect(self, activity: str, payload: Json) -> Story[Json]:
+        self._post()
         try:
             answer: Json = yield self._context.call(activity, payload)
         except Exception as error:  # noqa: BLE001 - the engine erases types: it was asked in vain

@@ -101,12 +101,14 @@ var usualSettings = {
   AzureWebJobsStorage__tableServiceUri: storage.properties.primaryEndpoints.table
   PYTHON_ENABLE_OPENTELEMETRY: 'true'
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
+  ROLLOUT_ARCHIVE: storage.properties.primaryEndpoints.table
   ROLLOUT_AUDIENCE: empty(authClientId) ? '' : '${authClientId},api://${authClientId}'
   ROLLOUT_AUTHORITY: empty(authClientId) ? '' : environment().authentication.loginEndpoint
   ROLLOUT_CHANNELS: string(channels)
   ROLLOUT_CHANNEL_HOSTS: ''
   ROLLOUT_CLOUD_METADATA: ''
   ROLLOUT_CREATION_DEADLINE: '1h'
+  ROLLOUT_ENGINE_RETENTION: '30d'
   ROLLOUT_EVENT_QUEUE: eventQueue
   ROLLOUT_GATE_HOSTS: ''
   ROLLOUT_LOGS_WORKSPACE: ''

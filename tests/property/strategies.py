@@ -18,6 +18,7 @@ from tests.fakes import FakeEndpoint, out_of_order
 from tests.world import FINE, Run, World, replay
 
 JUDGED = {"gate", "verdict", "dry_run"}  # what stands beside the figures of a verdict
+ENDS = frozenset(phase.value for phase in Phase if phase.is_over)
 KINDS = ("good", "bad answer", "measures badly", "does not start", "no quota", "never ready")
 NOBODY = "nobody calls it"  # no traffic: no gate can say anything
 PEOPLE = (
@@ -285,7 +286,29 @@ def judge(world: World) -> list[str]:
         ]
         if replay(run) != run.context.actions:
             broken.append("P10: a replay asks for something else")
-    return [*broken, *_judge_ends(world), *_judge_verdicts(world)]
+    return [*broken, *_judge_ends(world), *_judge_verdicts(world), *_judge_letters(world)]
+
+
+def _judge_letters(world: World) -> list[str]:
+    """Every line of every timeline is posted once, in its order, and every end is told of."""
+    broken = []
+    for run in world.runs:
+        if run.result is None or run.result["phase"] == Phase.NO_MATCH:
+            continue
+        letters = [one for one in world.posted if one.rollout_id == run.offer.rollout_id]
+        lines = [
+            (letter.first + number, encode(line))
+            for letter in letters
+            for number, line in enumerate(letter.lines)
+        ]
+        if lines != list(enumerate(run.result["timeline"])):
+            broken.append(f"O1: posted {len(lines)} lines of {len(run.result['timeline'])}")
+        ends = [kind for one in letters for kind in one.kinds.values() if kind in ENDS]
+        shown = [one.rollout["phase"] for one in letters if one.rollout is not None]
+        is_listed = run.offer.kind != "let_go"
+        if ends != [run.result["phase"]] or shown[-1:] != ends[: int(is_listed)]:
+            broken.append(f"O2: ended as {run.result['phase']}, and told of {ends}, {shown[-1:]}")
+    return broken
 
 
 def _judge_verdicts(world: World) -> list[str]:

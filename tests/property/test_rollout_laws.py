@@ -15,7 +15,7 @@ from deploy_logic.gate import tally as gate_tally
 from deploy_logic.ledger import ledger
 from deploy_logic.ledger.record import Decision, Ledger, Start
 from deploy_logic.rollout import Phase as RolloutPhase
-from deploy_logic.story import asking, orchestrator, settling, waiting
+from deploy_logic.story import asking, diary, orchestrator, settling, waiting
 from tests.property.seeded import is_found
 from tests.property.strategies import Tale, interrupted_tales, judge, tales, tell
 
@@ -230,6 +230,28 @@ def _trust_operations(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(waiting.Waiting, "_obey", obey)
 
 
+def _post_it_all_again(patch: pytest.MonkeyPatch) -> None:
+    """Every letter has the whole timeline, as if nothing had been posted before."""
+    real = diary.Diary.post
+
+    def post(self: Any) -> None:
+        self._posted = 0
+        real(self)
+
+    patch.setattr(diary.Diary, "post", post)
+
+
+def _keep_the_end_to_oneself(patch: pytest.MonkeyPatch) -> None:
+    """What was written after the last wait is never posted."""
+    real = diary.Diary.post
+
+    def post(self: Any) -> None:
+        if not self.rollout.phase.is_over:
+            real(self)
+
+    patch.setattr(diary.Diary, "post", post)
+
+
 def _replace_activity(patch: pytest.MonkeyPatch, name: str, activity: Any) -> None:
     patch.setitem(cast("dict[str, Any]", activities.ACTIVITIES), name, activity)
 
@@ -258,6 +280,9 @@ WHERE: dict[Seed, SearchStrategy[Tale]] = {_abandon_effects: interrupted_tales()
         ("P8", _call_it_success),
         ("P9", _do_not_wait_for_readiness),
         ("P10", _use_the_clock),
+        ("O1", _post_it_all_again),
+        ("O1", _keep_the_end_to_oneself),
+        ("O2", _keep_the_end_to_oneself),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__.strip("_"),
 )
