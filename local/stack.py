@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from local.identity.issuer import LIFE, Issuer
-from local.identity.registration import PEOPLE, Person
+from local.identity.registration import CLIENT, PEOPLE, TENANT, Person
 from local.program import REPOSITORY, Program
 
 _REST = 0.5  # seconds between two looks at the children
@@ -163,12 +163,10 @@ class Stack:
     def _identity_settings(self) -> dict[str, str]:
         if self._trusts_header:
             return {}  # who asks says the platform's header; tokens do not count
-        here = self.identity.ready
-        client = here["client_id"]
         return {
-            "ROLLOUT_TENANT": here["tenant"],
-            "ROLLOUT_AUDIENCE": f"{client},api://{client}",
-            "ROLLOUT_AUTHORITY": here["url"],
+            "ROLLOUT_TENANT": TENANT,
+            "ROLLOUT_AUDIENCE": f"{CLIENT},api://{CLIENT}",
+            "ROLLOUT_AUTHORITY": self.identity.ready["url"],
         }
 
     def token(self, who: Person = ANN) -> str:
