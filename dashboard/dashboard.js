@@ -131,7 +131,8 @@ function button(name, label) {
 
 function showSignIn(why) {
   Object.assign(here, { me: null, data: null, heard: 0, problem: null });
-  const isOurs = here.signIn.isOurs;
+  const { isOurs } = here.signIn;
+  if (here.signIn.about.kind === 'none') return showInstead(NOBODY_KNOWN);
   showInstead(panel({
     title: 'Sign in', lines: [why, isOurs
       ? 'You are sent to your organisation, and come back to this very page.'
@@ -162,6 +163,13 @@ function showProblem(problem) {
     doing: button('again', 'Ask now'),
   })]);
 }
+
+// Nobody can be signed in: whoever runs the app has not said yet how.
+const NOBODY_KNOWN = panel({
+  title: 'Nobody can sign in yet', tone: 'warn',
+  lines: ['The app is told neither whose tokens count (ROLLOUT_TENANT and ROLLOUT_AUDIENCE) nor '
+    + 'that the platform guards it (ROLLOUT_TRUST_PLATFORM_IDENTITY).'],
+});
 
 const DO = {
   again: () => (here.me ? here.poll.now() : location.reload()),

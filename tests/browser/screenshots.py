@@ -23,7 +23,7 @@ _DATA = REPOSITORY / ".local" / "pictures"
 _QUICK = "[{weight: 30, bake: 3s}, {weight: 70, bake: 3s}]"
 _SLOW = "[{weight: 10, bake: 15s}, {weight: 50, bake: 40s}]"
 _PATIENCE = 600.0  # seconds until the story counts as stuck
-_WIDE, _PHONE = (1280, 860), (390, 844)
+_WIDE, _PHONE = (1280, 720), (375, 740)
 
 
 def main() -> None:

@@ -191,3 +191,11 @@ def test_where_the_platform_signs_in_the_page_has_nothing_to_do(server: Server, 
     server.answers.refusals["GET me"] = (401, {"title": "nobody is signed in"})
     page.reload()
     expect(page.get_by_role("button", name="Load again")).to_be_visible()
+
+
+def test_an_app_that_knows_nobody_says_what_to_set(server: Server, page: Page) -> None:
+    worlds.signed_out(server)
+    server.answers.sign_in = {"kind": "none"}
+    page.goto(server.page)
+    expect(page.get_by_role("heading", name="Nobody can sign in yet")).to_be_visible()
+    expect(page.get_by_text("ROLLOUT_TENANT")).to_be_visible()
