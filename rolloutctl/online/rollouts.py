@@ -13,8 +13,8 @@ from rolloutctl.online.frame import Look, write
 from rolloutctl.words import Json, clean, columns, find_signs, lasted, print_time
 
 _MOST = 200  # on one page, as the app has it
-_PHASES = ("pending", "preparing", "progressing", "waiting", "promoting", "rolling_back")
-_ENDS = ("succeeded", "failed", "errored", "superseded")
+IN_FLIGHT = ("pending", "preparing", "progressing", "waiting", "promoting", "rolling_back")
+OVER = ("succeeded", "failed", "errored", "superseded")
 
 
 def read_when(text: str) -> str:
@@ -34,7 +34,7 @@ def read_when(text: str) -> str:
 def _add_list(parser: argparse.ArgumentParser) -> None:
     add_app_arguments(parser)
     parser.add_argument("--state", choices=("in_flight", "over"))
-    parser.add_argument("--phase", choices=(*_PHASES, *_ENDS))
+    parser.add_argument("--phase", choices=(*IN_FLIGHT, *OVER))
     for name in ("endpoint", "model", "policy"):
         parser.add_argument(f"--{name}", metavar="NAME")
     parser.add_argument("--since", type=read_when, metavar="WHEN", help="a time, or how long ago")

@@ -153,7 +153,6 @@ def test_a_rollout_in_its_bake_is_aborted(scene: Scene, lea: Person) -> None:
 def test_an_approval_rests_on_figures_and_on_who_gives_it(
     scene: Scene, lea: Person, tmp_path: Path
 ) -> None:
-    scene.register_and_end("approved")
     asking = scene.asked("approved", scene.register("approved"))
     rollout_id, figures = asking["rollout_id"], asking["awaits"]["figures"]
     answer = ("approve", rollout_id, "--reason", "looks good", "--yes", "--figures")
@@ -191,7 +190,7 @@ def version(model: str) -> tuple[str, ...]:
 def test_a_dead_letter_is_replayed_and_all_is_exported(scene: Scene, lea: Person) -> None:
     ended = scene.register_and_end("replayed")
     letter = {**scene.event("replayed", "1"), "deadLetterReason": "MaxDeliveryAttemptsExceeded"}
-    events = json.dumps([letter, {"id": "not-one"}])
+    events = json.dumps([letter, scene.event("replayed", "1", subject="", data={})])
     done = lea.run("replay", "-", "--reason", "the app was down", "--json", given=events)
     assert done.returncode == Exit.NO, done.stderr  # the second is refused
     first, second = json.loads(done.stdout)["results"]
