@@ -16,7 +16,8 @@ from deploy_logic.policy.policy import Policy
 from deploy_logic.rollout import Phase
 from deploy_logic.settings import PUBLIC_CLOUD, Settings
 from tests.builders import WORKSPACE, a_policy, model_id
-from tests.fakes import Clock, FakeArchive, FakeEngine, FakeWorkspace
+from tests.fake_archive import FakeArchive
+from tests.fakes import Clock, FakeEngine, FakeWorkspace
 
 SECOND = WORKSPACE + "-2"
 HOUR = timedelta(hours=1)

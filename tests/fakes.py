@@ -6,7 +6,7 @@ does.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,14 +22,7 @@ from deploy_logic.ledger.turns import Turns
 from deploy_logic.matching import Offer
 from deploy_logic.plan.plan import Deployment, ModelVersion, Plan
 from deploy_logic.policy.files import PolicyFiles
-from deploy_logic.ports import (
-    Capacity,
-    DeploymentState,
-    EndpointState,
-    Outside,
-    Wanted,
-    Workspace,
-)
+from deploy_logic.ports import Capacity, DeploymentState, EndpointState, Outside, Workspace
 from deploy_logic.rollout import Phase, Request
 from tests.builders import MONDAY, TIMINGS, model_id
 
@@ -515,67 +508,6 @@ class FakeEngine:
                     self.ask(rollout_id, request)
                 case Wake(at=at):
                     self.wakes.append(at)
-
-
-class FakeArchive:
-    """The Archive port in memory; of a rollout it keeps what was appended last."""
-
-    def __init__(self) -> None:
-        self.rollouts: dict[str, Json] = {}
-        self.lines: dict[str, list[Json]] = {}
-        self.audits: list[Json] = []
-        self.is_down = False
-
-    def append(self, rows: Sequence[Json]) -> None:
-        self._answer()
-        for row in json.loads(json.dumps(rows)):
-            match row["kind"]:
-                case "rollout":
-                    self.rollouts[row["rollout"]["rollout_id"]] = row["rollout"]
-                case "line":
-                    self.lines.setdefault(row["rollout_id"], []).append(row)
-                case kind:
-                    assert kind == "audit"
-                    self.audits.append(row)
-
-    def list_rollouts(
-        self, wanted: Wanted, *, after: str = "", limit: int
-    ) -> tuple[list[Json], str]:
-        self._answer()
-        found = sorted(self.rollouts.values(), key=_place, reverse=True)
-        found = [one for one in found if _is_wanted(one, wanted)]
-        found = [one for one in found if not after or _place(one) < after]
-        page = found[:limit]
-        return page, _place(page[-1]) if len(found) > limit else ""
-
-    def read_rollout(self, rollout_id: str) -> Json | None:
-        self._answer()
-        return self.rollouts.get(rollout_id)
-
-    def read_timeline(self, rollout_id: str) -> list[Json]:
-        self._answer()
-        lines = sorted(self.lines.get(rollout_id, []), key=lambda one: int(one["index"]))
-        return [{key: one[key] for key in ("at", "text", "figures")} for one in lines]
-
-    def export(self, *, since: str = "", until: str = "") -> Iterator[Json]:
-        self._answer()
-        rows = [*(line for lines in self.lines.values() for line in lines), *self.audits]
-        yield from (one for one in rows if since <= one["at"] < (until or "9"))
-
-    def _answer(self) -> None:
-        if self.is_down:
-            raise TransientError("asking the archive: 503", code="ServerBusy")
-
-
-def _place(shown: Json) -> str:
-    return f"{shown['started']}/{shown['rollout_id']}"
-
-
-def _is_wanted(shown: Json, wanted: Wanted) -> bool:
-    named = {"endpoint": wanted.endpoint, "model": wanted.model, "policy": wanted.policy}
-    is_phase = not wanted.phases or shown["phase"] in wanted.phases
-    is_named = all(not name or shown[key] == name for key, name in named.items())
-    return is_phase and is_named and wanted.since <= shown["started"] < (wanted.until or "9")
 
 
 def _own(known: Mapping[str, object], name: str) -> str:

@@ -68,6 +68,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "ledger.controls": frozenset(),
     "ledger.turns": frozenset(),
     "view": frozenset(),
+    "archive": frozenset(),
     "ports": frozenset(),
     "story.waiting": frozenset({"pydantic"}),
     "story.diary": frozenset(),
