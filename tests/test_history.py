@@ -252,6 +252,14 @@ def test_what_nobody_knows_is_404(here: Place, name: str) -> None:
     assert refused.value.status == 404
 
 
+@pytest.mark.parametrize("name", ["@entity@x", "a/b", "a b", "ä", "x" * 101])
+def test_what_cannot_be_an_id_is_not_looked_up(here: Place, name: str) -> None:
+    here.engine.rollouts[name] = shows(name, 1)
+    here.keep(shows(name, 1))
+    with pytest.raises(OperationError):
+        here.show(name)
+
+
 def test_what_is_possible_now_is_shown(here: Place) -> None:
     awaited = Awaited(what="gate", text="gate", operations=(Operation.APPROVE, Operation.REJECT))
     here.engine.rollouts["a"] = shows("a", 1, phase=Phase.WAITING, awaits=awaited)
