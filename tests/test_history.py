@@ -157,6 +157,7 @@ def test_an_archive_that_does_not_answer_is_no_empty_history(here: Place) -> Non
     here.archive.is_down = True
     with pytest.raises(TransientError):
         here.page()
+    assert here.names(phases=IN_FLIGHT) == ["a"]  # which the engine knows alone
 
 
 @given(
