@@ -492,4 +492,49 @@ PLANS = (
     ),
 )
 
-GUARDS = (*WEIGHTS, *WAITS, *PEOPLE, *GATES, *OFFERS, *PLANS)
+DOOR = (
+    Guard(
+        name="a route demands its right",
+        file="api/door.py",
+        text="visit.who.require(route.right)",
+        without="pass",
+        tests="api",
+    ),
+    Guard(
+        name="a route demands somebody",
+        file="api/door.py",
+        text="visit = replace(visit, visitor=office.identify(visit.headers))",
+        without="pass",
+        tests="api",
+    ),
+    Guard(
+        name="promoting now demands its own right",
+        file="api/asking.py",
+        text="who.require(Right.PROMOTE_NOW)",
+        without="pass",
+        tests="api",
+    ),
+    Guard(
+        name="a body that a form could send is not read",
+        file="api/door.py",
+        text="        _refuse_kind(visit)\n",
+        without="        pass\n",
+        tests="api",
+    ),
+    Guard(
+        name="a dashboard file is one of the folder",
+        file="api/page.py",
+        text="path = names.get(name)",
+        without="path = folder / name",
+        tests="api",
+    ),
+    Guard(
+        name="what is no rollout id is not looked up",
+        file="operations/history.py",
+        text="engine.show_rollout(rollout_id) if _is_id(rollout_id) else None",
+        without="engine.show_rollout(rollout_id)",
+        tests="history",
+    ),
+)
+
+GUARDS = (*WEIGHTS, *WAITS, *PEOPLE, *GATES, *OFFERS, *PLANS, *DOOR)

@@ -94,6 +94,9 @@ def test_nobody_is_let_in_who_is_not_known(
 def test_how_to_be_known_is_said_in_the_header_of_http() -> None:
     answer = problem(OperationError("no token", status=401, www_authenticate="Bearer"))
     assert answer.headers == {"WWW-Authenticate": "Bearer"}
+    assert json.loads(answer.body)["www_authenticate"] == "Bearer"
+    answer = problem(OperationError("no keys", status=503, retry_after=30))
+    assert answer.headers == {"Retry-After": "30"}
     assert problem(OperationError("no", status=404)).headers == {}
 
 
@@ -240,8 +243,8 @@ def test_next_of_a_page_is_after_of_the_following(lab: Lab) -> None:
 
 def test_an_archive_that_does_not_answer_is_503(lab: Lab) -> None:
     lab.counter.archive.is_down = True
-    assert lab.refusal("GET rollouts") == (503, "asking the archive: 503")
-    assert lab.refusal("GET export") == (503, "asking the archive: 503")
+    assert lab.refusal("GET rollouts") == (503, "asking the archive: it is down")
+    assert lab.refusal("GET export") == (503, "asking the archive: it is down")
 
 
 # --- the line that is left
@@ -560,7 +563,7 @@ def test_checks_say_what_is_not(lab: Lab) -> None:
         "sweep",
         "workspace 1",
     }
-    assert found["archive"][1] == "it does not answer: asking the archive: 503"
+    assert found["archive"][1] == "it does not answer: asking the archive: it is down"
 
 
 # --- the dashboard

@@ -130,7 +130,7 @@ def test_what_was_no_match_is_in_no_list(here: Place) -> None:
         ({"phases": OVER}, ["other", "failed", "first"]),
         ({"phases": frozenset({"failed"})}, ["failed"]),
         ({"endpoint": "other"}, ["other"]),
-        ({"endpoint": "OTHER"}, []),  # of the fake: the contract's tests have the letter case
+        ({"endpoint": "OTHER"}, ["other"]),
         ({"model": "churn"}, ["failed"]),
         ({"policy": "p"}, ["running"]),
         ({"since": "2026-11-23T09:03:00Z"}, ["other", "running"]),
@@ -157,6 +157,7 @@ def test_an_archive_that_does_not_answer_is_no_empty_history(here: Place) -> Non
     here.archive.is_down = True
     with pytest.raises(TransientError):
         here.page()
+    assert here.names(phases=IN_FLIGHT) == ["a"]  # which the engine knows alone
 
 
 @given(
@@ -250,6 +251,14 @@ def test_what_nobody_knows_is_404(here: Place, name: str) -> None:
     with pytest.raises(OperationError) as refused:
         here.show(name)
     assert refused.value.status == 404
+
+
+@pytest.mark.parametrize("name", ["@entity@x", "a/b", "a b", "ä", "x" * 101])
+def test_what_cannot_be_an_id_is_not_looked_up(here: Place, name: str) -> None:
+    here.engine.rollouts[name] = shows(name, 1)
+    here.keep(shows(name, 1))
+    with pytest.raises(OperationError):
+        here.show(name)
 
 
 def test_what_is_possible_now_is_shown(here: Place) -> None:

@@ -18,6 +18,7 @@ _LOG = logging.getLogger("rollout")
 _LONGEST = 200  # characters that a log keeps of what people write into a path
 _MOST = 100_000  # bytes of a body that a reason is looked for in, when it was refused unread
 _WORDS = ("operation", "act", "control")  # parts of a path that say what is asked
+_HEADERS = {"www_authenticate": "WWW-Authenticate", "retry_after": "Retry-After"}
 _TARGETS = ("rollout_id", "endpoint", "policy")  # and of what
 
 
@@ -63,15 +64,15 @@ def _serve(route: Route, office: Office, visit: Visit) -> Answer:
 def problem(error: OperationError) -> Answer:
     """Return a refusal as problem details; its members say the same to programs.
 
-    One of them is a header too, as HTTP has it: www_authenticate.
+    Two of them are headers too, as HTTP has them.
     """
     fixed = {"type": "about:blank", "title": str(error), "status": error.status}
-    challenge = error.members.get("www_authenticate")
+    said = {header: error.members.get(member) for member, header in _HEADERS.items()}
     return Answer(
         status=error.status,
         kind="application/problem+json",
         body=_print({**error.members, **fixed}),
-        headers={} if challenge is None else {"WWW-Authenticate": str(challenge)},
+        headers={header: str(value) for header, value in said.items() if value is not None},
     )
 
 

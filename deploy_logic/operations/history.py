@@ -4,7 +4,8 @@ A rollout whose end has not come to the archive yet is looked up in the engine o
 as many as ended in the last seconds.
 """
 
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from deploy_logic.codec import Json, decode
@@ -16,7 +17,6 @@ from deploy_logic.view import summarise
 # What the workspace showed to be no match was never a rollout; its ledger tells.
 OVER = frozenset(one.value for one in Phase if one.is_over and one is not Phase.NO_MATCH)
 IN_FLIGHT = frozenset(one.value for one in Phase if not one.is_over)
-_PAGE = 200  # of rollouts in flight, as the archive knows them
 _LONGEST_ID = 100
 
 
@@ -25,21 +25,24 @@ def list_rollouts(
 ) -> Json:
     """Return a page of rollouts without their timelines, newest first, and where the next begins.
 
-    The page begins behind the place that after names; an empty one is the start.
+    The page begins behind the place that after names; an empty one is the start. What is in flight
+    the engine knows alone, and the archive is not asked.
     """
-    phases = wanted.phases or OVER | IN_FLIGHT
-    fresh = _find_fresh(engine, archive, wanted)
-    page = [one for one in fresh.values() if is_wanted(one, replace(wanted, phases=phases))]
+    wanted = replace(wanted, phases=wanted.phases or OVER | IN_FLIGHT)
+    running = {one["rollout_id"]: summarise(one) for one in engine.list_running()}
+    page = [one for one in running.values() if is_wanted(one, wanted)]
     page = [one for one in page if not after or _age(one) < read_place(after)]
-    archived, following = _read_over(archive, wanted, phases & OVER, after, limit)
-    page += [one for one in archived if one["rollout_id"] not in fresh]
+    following = ""
+    if wanted.phases & OVER:
+        others = _Others(engine=engine, archive=archive, running=running.keys())
+        found, following = others.read(wanted, after, limit)
+        page += found
     page.sort(key=_age, reverse=True)
-    if following:  # what is older than the archive's page may have others of the archive before it
+    if following:  # what is older than that may have others of the archive before it
         page = [one for one in page if _age(one) >= read_place(following)]
     is_more = following or len(page) > limit
     page = page[:limit]
-    following = place(page[-1]) if page else following
-    return {"rollouts": page, "next": following if is_more else None}
+    return {"rollouts": page, "next": place(page[-1]) if is_more else None}
 
 
 def show_whole(engine: Engine, archive: Archive, rollout_id: str) -> Json:
@@ -107,27 +110,35 @@ def is_wanted(shown: Json, wanted: Wanted) -> bool:
     )
 
 
-def _find_fresh(engine: Engine, archive: Archive, wanted: Wanted) -> dict[str, Json]:
-    """Return by id what the engine carries, and what the archive does not know to be over."""
-    fresh = {one["rollout_id"]: summarise(one) for one in engine.list_running()}
-    after, is_more = "", True
-    while is_more:
-        open_still = replace(wanted, phases=IN_FLIGHT)
-        rows, after = archive.list_rollouts(open_still, after=after, limit=_PAGE)
-        for row in rows:
-            if row["rollout_id"] not in fresh:
-                shown = engine.show_rollout(row["rollout_id"])
-                fresh[row["rollout_id"]] = row if shown is None else summarise(shown)
-        is_more = after != ""
-    return fresh
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Others:
+    """What the archive has beside what the engine carries."""
 
+    engine: Engine
+    archive: Archive
+    running: Collection[str]
 
-def _read_over(
-    archive: Archive, wanted: Wanted, phases: frozenset[str], after: str, limit: int
-) -> tuple[list[Json], str]:
-    if not phases:
-        return [], ""
-    return archive.list_rollouts(replace(wanted, phases=phases), after=after, limit=limit)
+    def read(self, wanted: Wanted, after: str, limit: int) -> tuple[list[Json], str]:
+        """Return as many as are asked for, or all there are, and up to where the archive was read.
+
+        What it does not know to be over is asked for too: it may be over by now.
+        """
+        asked = replace(wanted, phases=wanted.phases | IN_FLIGHT)
+        found: list[Json] = []
+        is_more = True
+        while is_more:
+            rows, after = self.archive.list_rollouts(asked, after=after, limit=limit)
+            known = [self._refresh(row) for row in rows if row["rollout_id"] not in self.running]
+            found += [one for one in known if is_wanted(one, wanted)]
+            is_more = after != "" and len(found) < limit
+        return found, after
+
+    def _refresh(self, row: Json) -> Json:
+        """Return the rollout as the engine shows it, if the archive has not heard of its end."""
+        if row["phase"] not in IN_FLIGHT:
+            return row
+        shown = self.engine.show_rollout(row["rollout_id"])
+        return row if shown is None else summarise(shown)
 
 
 def _age(shown: Json) -> tuple[datetime, str]:
