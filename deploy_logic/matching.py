@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from deploy_logic.errors import PatternError
 from deploy_logic.event import ModelRegistered
 from deploy_logic.pattern import NamePattern, PatternKind, PatternSet, parse_name_pattern
 from deploy_logic.policy.policy import Policy
@@ -88,8 +87,6 @@ class PolicyIndex:
         patterns: list[NamePattern] = []
         for number, policy in enumerate(self._policies):
             pattern = read_pattern(policy.select.model)
-            if isinstance(pattern, PatternError):
-                continue
             if pattern.kind is PatternKind.EXACT:
                 self._exact.setdefault(pattern.text, []).append(number)
             else:
@@ -124,11 +121,7 @@ def match_policies(
 
 
 def _match(event: ModelRegistered, policy: Policy) -> Offer | NoMatch:
-    pattern = read_pattern(policy.select.model)
-    if isinstance(pattern, PatternError):
-        reason = f"select.model {pattern.pattern!r} selects nothing: {pattern.expected}"
-        return NoMatch(policy=policy.policy, reason=reason)
-    refusal = pattern.refuses(event.model)
+    refusal = read_pattern(policy.select.model).refuses(event.model)
     if refusal:
         return NoMatch(policy=policy.policy, reason=refusal)
     return match_selected(event, policy)
@@ -147,12 +140,9 @@ def match_selected(event: ModelRegistered, policy: Policy) -> Offer | NoMatch:
 
 
 @functools.lru_cache(maxsize=1024)  # every event and every sweep asks for the same few
-def read_pattern(text: str) -> NamePattern | PatternError:
-    """Return the parsed pattern, or what is wrong with it."""
-    try:
-        return parse_name_pattern(text)
-    except PatternError as error:
-        return error
+def read_pattern(text: str) -> NamePattern:
+    """Return the pattern of a policy, parsed; what does not parse is no policy."""
+    return parse_name_pattern(text)
 
 
 def name_endpoint(written: str, model: str) -> str:

@@ -144,6 +144,7 @@ class Stack:
         return {
             **({"PYTHONPATH": str(packages)} if packages.is_dir() else {}),
             "AZURE_FUNCTIONS_DURABLE_STRICT_TYPING": "1",
+            "PYDANTIC_DISABLE_PLUGINS": "__all__",
             "PYTHON_THREADPOOL_THREAD_COUNT": "32",
             "ROLLOUT_WORKSPACES": here["workspace_id"],
             "ROLLOUT_POLICIES": str(self._policies),

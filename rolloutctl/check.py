@@ -3,7 +3,7 @@
 import argparse
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import Any
 
 from deploy_logic.duration import parse_duration
 from deploy_logic.errors import Complaint
-from deploy_logic.policy.files import Loaded, Template, read_policies
+from deploy_logic.policy.files import Loaded, PolicyFiles, Template, read_policies
 from deploy_logic.policy.gate_metric import METRIC_LAG
-from deploy_logic.template.template import check_template
+from deploy_logic.template.place import TemplateComplaint
+from deploy_logic.template.template import check_pair, check_template
 
 type Json = dict[str, Any]
 
@@ -43,6 +44,7 @@ def run(given: argparse.Namespace) -> int:
         *loaded.complaints,
         *loaded.unchecked,
         *check_templates(loaded.templates),
+        *check_pairs((*loaded.policies, *loaded.left_out)),
     ]
     if given.strict:
         complaints = [replace(complaint, kind="error") for complaint in complaints]
@@ -68,18 +70,31 @@ def _names_of(text: str) -> tuple[str, ...]:
 def check_templates(templates: Sequence[Template]) -> list[Complaint]:
     """Return what is wrong with the templates, as a rollout would find it out."""
     complaints = [
-        Complaint(
-            file=template.name,
-            line=one.line,
-            column=one.column,
-            path=one.path,
-            given=one.given,
-            expected=one.expected,
-        )
-        for template in templates
-        for one in _ask_about(template)
+        _point(template.name, one) for template in templates for one in _ask_about(template)
     ]
     return sorted(complaints, key=lambda one: (one.file, one.line, one.column))
+
+
+def check_pairs(policies: Iterable[PolicyFiles]) -> list[Complaint]:
+    """Return which deployments could not stand on the endpoints that their policies create."""
+    complaints = {
+        _point(files.policy.deploy.template, one)
+        for files in policies
+        if files.endpoint_template
+        for one in check_pair(files.template, files.endpoint_template)
+    }
+    return sorted(complaints, key=lambda one: (one.file, one.line, one.column))
+
+
+def _point(file: str, one: TemplateComplaint) -> Complaint:
+    return Complaint(
+        file=file,
+        line=one.line,
+        column=one.column,
+        path=one.path,
+        given=one.given,
+        expected=one.expected,
+    )
 
 
 def _ask_about(template: Template) -> list[Any]:

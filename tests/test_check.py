@@ -58,6 +58,19 @@ def test_right_policies_are_counted_and_that_is_all(shell: Shell) -> None:
     assert (said.code, said.out) == (0, "1 policy, 0 errors, 0 warnings\n")
 
 
+def test_a_deployment_that_could_not_stand_on_its_endpoint_is_named(shell: Shell) -> None:
+    (shell.folder / "templates" / "attached.yml").write_text("compute: azureml:k8s\n")
+    policy = GOOD.replace("deploy: {", "deploy: {endpoint_template: templates/attached.yml, ")
+    assert policy != GOOD
+    (shell.folder / "churn.yaml").write_text(policy)
+    said = shell.run()
+    assert said.code == 1
+    assert said.out.splitlines()[0] == (
+        "templates/churn.yml:1:1: type: a managed deployment on a Kubernetes endpoint "
+        "(type: kubernetes, as the endpoint template names a compute)"
+    )
+
+
 def test_right_policies_as_json(shell: Shell) -> None:
     said = shell.run("--json")
     assert said.code == 0

@@ -71,6 +71,12 @@ def test_the_examples_stand_side_by_side() -> None:
     assert len(FILES) >= 9
 
 
+def test_the_code_of_the_examples_is_that_of_the_shipped_policies() -> None:
+    """There twice, as the folder of examples is to be copied whole; it must not drift."""
+    shipped = REPOSITORY / "policies" / "code" / "score.py"
+    assert (EXAMPLES / "code" / "score.py").read_text() == shipped.read_text()
+
+
 def test_the_schema_refuses_the_ten_mistakes_where_it_can(tmp_path: Path) -> None:
     """What needs two places or a file to be seen is beyond a schema."""
     (tmp_path / "bad.yaml").write_text(TEN_MISTAKES)

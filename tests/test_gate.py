@@ -1,6 +1,7 @@
 """Gates: what an answer is worth, and that the reason states the figures."""
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +17,6 @@ from deploy_logic.gate.gate import (
     Verdict,
     judge_probe,
     judge_probed,
-    judge_probes,
 )
 from deploy_logic.plan.step import Probe
 
@@ -128,6 +128,14 @@ def test_answer_that_was_cut_is_judged_by_its_status_alone(
 
 
 # --- several requests
+
+
+def judge_probes(probe: Probe, answers: Sequence[Answer]) -> Judgement:
+    """Judge them one by one, as the slices of the activity do."""
+    probed = Probed()
+    for answer in answers:
+        probed = probed.add(answer, judge_probe(probe.name, probe.expect, answer))
+    return judge_probed(probe, probed)
 
 
 def a_probe(count: int, **expect: Any) -> Probe:

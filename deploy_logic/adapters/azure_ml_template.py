@@ -86,11 +86,6 @@ def load_complaints(path: Path, text: str, *, kind: Kind) -> tuple[TemplateCompl
     return tuple(one for one in found if one.path not in paths)
 
 
-def load_reason(path: Path, text: str, *, kind: Kind = "deployment") -> str:
-    """Return why azure-ai-ml cannot load the template, or nothing."""
-    return "\n".join(str(one) for one in load_complaints(path, text, kind=kind))
-
-
 def create_endpoint(cloud: Mapping[str, str], credential: TokenCredential, plan: Plan) -> None:
     """Send the endpoint of the plan's template; returns when Azure has accepted it."""
     what = f"creating endpoint {plan.endpoint!r}"

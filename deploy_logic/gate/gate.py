@@ -1,7 +1,7 @@
 """Step 4 of 5: an answer and an expectation give a verdict with its figures. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -67,14 +67,6 @@ class Probed:
             slowest=max(self.slowest, answer.milliseconds),
             worst=judged if is_worse else self.worst,
         )
-
-
-def judge_probes(probe: Probe, answers: Sequence[Answer]) -> Judgement:
-    """Return the worst verdict on the answers to all requests of a probe."""
-    probed = Probed()
-    for answer in answers:
-        probed = probed.add(answer, judge_probe(probe.name, probe.expect, answer))
-    return judge_probed(probe, probed)
 
 
 def judge_probed(probe: Probe, probed: Probed) -> Judgement:

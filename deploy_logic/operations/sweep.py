@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from deploy_logic.codec import Json, decode, encode
-from deploy_logic.errors import PatternError, WorkspaceError
+from deploy_logic.errors import WorkspaceError
 from deploy_logic.event import ModelRegistered
 from deploy_logic.ledger.answer import bar
 from deploy_logic.ledger.controls import Controls, find_bar
@@ -178,8 +178,6 @@ class _Registry:
     def find_models(self, written: str) -> list[str]:
         """Return the models that the policy selects: its own, or those that match its pattern."""
         pattern = read_pattern(written)
-        if isinstance(pattern, PatternError):
-            return []
         if pattern.kind is PatternKind.EXACT:
             return [pattern.text]
         if self._models is None:

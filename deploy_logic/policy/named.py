@@ -5,7 +5,6 @@ policies share their templates, but not out of the app: what is outside is not s
 """
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -14,6 +13,7 @@ from deploy_logic.policy.complaint import point
 from deploy_logic.policy.part import Wrong
 from deploy_logic.policy.place import Document, quote
 from deploy_logic.policy.place import Path as Way
+from deploy_logic.template.template import read_compute
 
 if TYPE_CHECKING:
     from deploy_logic.errors import Complaint
@@ -22,9 +22,6 @@ LONGEST_FILE = 100_000  # characters: they travel in durable payloads
 _PATH = "a file, as a path from the policy's own folder"
 _FILES = {"probe": ("request", "requests"), "agreement": ("requests",), "logs": ("query",)}
 _APP = "host.json"  # stands at the root of a Function App
-_KUBERNETES = re.compile(
-    r"^(?:type\s*:\s*['\"]?kubernetes|\$schema\s*:.*kubernetesonline)", re.IGNORECASE | re.MULTILINE
-)
 
 
 class Texts(TypedDict):
@@ -111,7 +108,7 @@ class NamedFiles:
     def _refuse_mirror(self, template: str) -> None:
         strategy = self._document.value.get("strategy")
         is_asked = isinstance(strategy, dict) and strategy.get("mirror") is not None
-        if is_asked and _KUBERNETES.search(template):
+        if is_asked and read_compute(template) == "kubernetes":
             expected = "no mirror: Kubernetes endpoints have none, and the template is for one"
             self._complain(("strategy", "mirror"), "", expected)
 

@@ -99,6 +99,7 @@ var usualSettings = {
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__queueServiceUri: storage.properties.primaryEndpoints.queue
   AzureWebJobsStorage__tableServiceUri: storage.properties.primaryEndpoints.table
+  PYDANTIC_DISABLE_PLUGINS: '__all__'
   PYTHON_ENABLE_OPENTELEMETRY: 'true'
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
   ROLLOUT_ARCHIVE: storage.properties.primaryEndpoints.table

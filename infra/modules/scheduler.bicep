@@ -15,7 +15,7 @@ param principalId string
 @description('Addresses that may come in, in CIDR; an empty list would shut everybody out.')
 @minLength(1)
 param allowedAddresses array = [
-  '0.0.0.0/0'
+  '0.0.0.0/0' // Flex Consumption has no fixed addresses; who may do what is decided by identity alone
 ]
 
 var roles = loadJsonContent('../roles.json').built_in

@@ -114,6 +114,10 @@ def _log(host: Mapping[str, Any]) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    # No line shows them, and every line of the app would pay for them.
+    logging.logThreads = logging.logProcesses = False
+    logging.logMultiprocessing = False
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined] # typeshed does not know it
     # A line per invocation, per turn and per client call, and no news in them.
     for library in ("azure.functions", "azure.durable_functions"):
         logging.getLogger(library).setLevel(logging.WARNING)

@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
+import aiohttp
+
+from local.azure_ml.metrics.sampler import Instance
 from local.azure_ml.scoring.slot import Slot
 from local.azure_ml.scoring.spec import ServerSpec
 
@@ -16,6 +19,30 @@ class TooManyPending(Exception):  # noqa: N818 - an answer to the caller, not a 
 
 class NoContainer(Exception):  # noqa: N818 - an answer to the caller, not a fault
     """No container is up."""
+
+
+def open_session() -> aiohttp.ClientSession:
+    """Return a client towards containers: it passes on what it gets, and holds nobody up."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),  # the queues in front of them limit
+        timeout=aiohttp.ClientTimeout(),  # each request brings its own
+        auto_decompress=False,  # bodies pass through as they are
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def list_instances(deployments: Iterable["Deployment"]) -> list[Instance]:
+    """Return every container that is up."""
+    return [
+        Instance(
+            endpoint=one.spec.endpoint,
+            deployment=one.spec.deployment,
+            name=container.name,
+            group=container.group,
+        )
+        for one in deployments
+        for container in one.containers
+    ]
 
 
 class Deployment:

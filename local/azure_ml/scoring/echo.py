@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from local.azure_ml.metrics.sampler import Instance
-from local.azure_ml.scoring.deployment import Deployment
+from local.azure_ml.scoring.deployment import Deployment, list_instances, open_session
 from local.azure_ml.scoring.slot import Slot
 from local.azure_ml.scoring.spec import ServerSpec, StartCode, StartFailed, deployment_key
 
@@ -41,12 +41,7 @@ class EchoPool:
     def session(self) -> aiohttp.ClientSession:
         """The connections to the one server."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
-                timeout=aiohttp.ClientTimeout(),
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+            self._session = open_session()
         return self._session
 
     def find(self, endpoint: str, deployment: str) -> Deployment | None:
@@ -55,16 +50,7 @@ class EchoPool:
 
     def instances(self) -> list[Instance]:
         """Give what is up."""
-        return [
-            Instance(
-                endpoint=one.spec.endpoint,
-                deployment=one.spec.deployment,
-                name=slot.name,
-                group=None,
-            )
-            for one in self._deployments.values()
-            for slot in one.containers
-        ]
+        return list_instances(self._deployments.values())
 
     async def start(self, spec: ServerSpec) -> None:
         """Let a deployment answer, or let it answer as the new spec says."""

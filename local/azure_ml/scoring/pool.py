@@ -12,7 +12,7 @@ import aiohttp
 from local.azure_ml.metrics.sampler import Instance
 from local.azure_ml.scoring import image, layout, log
 from local.azure_ml.scoring.container import Container, Launch
-from local.azure_ml.scoring.deployment import Deployment
+from local.azure_ml.scoring.deployment import Deployment, list_instances, open_session
 from local.azure_ml.scoring.layout import Generation
 from local.azure_ml.scoring.spec import ServerSpec, StartCode, StartFailed, deployment_key
 
@@ -58,12 +58,7 @@ class ServerPool:
     def session(self) -> aiohttp.ClientSession:
         """The one HTTP client towards all containers."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),  # the queues in front of them limit
-                timeout=aiohttp.ClientTimeout(),  # each request brings its own
-                auto_decompress=False,  # bodies pass through as they are
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+            self._session = open_session()
         return self._session
 
     def find(self, endpoint: str, deployment: str) -> Deployment | None:
@@ -72,16 +67,7 @@ class ServerPool:
 
     def instances(self) -> list[Instance]:
         """Give what is up."""
-        return [
-            Instance(
-                endpoint=deployment.spec.endpoint,
-                deployment=deployment.spec.deployment,
-                name=container.name,
-                group=container.group,
-            )
-            for deployment in self._deployments.values()
-            for container in deployment.containers
-        ]
+        return list_instances(self._deployments.values())
 
     async def start(self, spec: ServerSpec) -> None:
         """Bring a deployment up or replace it; StartFailed leaves the one that ran."""
