@@ -28,7 +28,9 @@ def shown(heading: str) -> Any:
 
 
 def test_every_kind_has_its_row_with_its_title() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", section("What is announced"), re.M)
+    rows = re.findall(
+        r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", section("What is announced"), re.MULTILINE
+    )
     assert rows == [(kind.value, say(a_message(kind)).title) for kind in Kind]
 
 

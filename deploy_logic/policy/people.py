@@ -1,7 +1,7 @@
 """Step 2 of 5: where people and their calendar come in: approval, keep, windows, announce. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
@@ -218,8 +218,3 @@ Channels = Annotated[
     ],
     AfterValidator(_each_channel_once),
 ]
-
-
-def list_channels(announced: Sequence[Announced], kind: str) -> tuple[str, ...]:
-    """Return the names of the channels that are told of that kind."""
-    return tuple(one.channel for one in announced if kind in one.on)
