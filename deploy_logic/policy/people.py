@@ -149,7 +149,7 @@ class Announced(Part):
     """A channel that is told, and of what."""
 
     channel: str = Field(pattern=CHANNEL_NAME, description=_A_CHANNEL)
-    on: tuple[Kind, ...] = Field(default=tuple(Kind), min_length=1, description=_KINDS)
+    on: tuple[Kind, ...] = Field(default=(), min_length=1, description=_KINDS)  # none: of all
 
     @model_validator(mode="after")
     def _each_once(self) -> "Announced":
@@ -173,7 +173,7 @@ def _read_announced(value: object) -> object:
 
 def _print_announced(announced: Announced) -> object:
     """Return the short form where it says the same: policies of one meaning have one hash."""
-    if announced.on == tuple(Kind):
+    if not announced.on:
         return announced.channel
     return {"channel": announced.channel, "on": [kind.value for kind in announced.on]}
 
