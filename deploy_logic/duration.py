@@ -40,7 +40,7 @@ def print_duration(length: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
-def read_retry_after(header: str | None) -> timedelta:
+def parse_retry_after(header: str | None) -> timedelta:
     """Return the seconds of a Retry-After header; its date form counts as not said."""
     text = header or ""
     is_number = text.isascii() and text.isdigit() and len(text) <= _LONGEST_REST

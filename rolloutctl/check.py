@@ -44,7 +44,7 @@ def run(given: argparse.Namespace) -> int:
         *loaded.complaints,
         *loaded.unchecked,
         *check_templates(loaded.templates),
-        *check_pairs((*loaded.policies, *loaded.left_out)),
+        *check_pairs(loaded.policies),
     ]
     if given.strict:
         complaints = [replace(complaint, kind="error") for complaint in complaints]

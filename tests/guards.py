@@ -537,4 +537,56 @@ DOOR = (
     ),
 )
 
-GUARDS = (*WEIGHTS, *WAITS, *PEOPLE, *GATES, *OFFERS, *PLANS, *DOOR)
+ANNOUNCEMENTS = (
+    Guard(
+        name="what only looks public is private",
+        file="address.py",
+        text="is_special = address.is_multicast or address == _PLATFORM or address in _RELAYS",
+        without="is_special = False",
+        tests="address",
+    ),
+    Guard(
+        name="a token for Event Grid goes to Event Grid only",
+        file="announcement/channel.py",
+        text=" or not (is_ours or place[0].lower().endswith(_TOPIC_HOSTS)):",
+        without=":",
+        tests="announcement_channel",
+    ),
+    Guard(
+        name="a chat has a public host",
+        file="announcement/channel.py",
+        text="if not is_named and not is_public_host(place[0]):",
+        without="if False:",
+        tests="announcement_channel",
+    ),
+    Guard(
+        name="a template has known names only",
+        file="announcement/wording.py",
+        text="if name is not None and (name not in PLACEHOLDERS or form or conversion):",
+        without="if False:",
+        tests="announcement_wording announcement_channel",
+    ),
+    Guard(
+        name="nobody is called by other people's words",
+        file="announcement/card.py",
+        text='"text": _escape(title),',
+        without='"text": title,',
+        tests="announcement_wording",
+    ),
+    Guard(
+        name="a refusal that repeats the secret is not quoted",
+        file="activities/announce.py",
+        text="if body.strip() and not is_told else",
+        without="if body.strip() else",
+        tests="activities_announce",
+    ),
+    Guard(
+        name="no message goes to an address that is a reference",
+        file="activities/announce.py",
+        text="    if not chat.is_resolved:",
+        without="    if False:",
+        tests="activities_announce",
+    ),
+)
+
+GUARDS = (*WEIGHTS, *WAITS, *PEOPLE, *GATES, *OFFERS, *PLANS, *DOOR, *ANNOUNCEMENTS)

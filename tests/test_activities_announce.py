@@ -31,10 +31,11 @@ def channels() -> FakeChannels:
     return FakeChannels(TOPIC, TEAMS, SLACK, public_url=PUBLIC)
 
 
-def announce(channels: FakeChannels, channel: str, kind: Kind = Kind.FAILED) -> dict[str, Any]:
+def announce(channels: FakeChannels, channel: str, **more: Any) -> dict[str, Any]:
     usual = an_outside(FakeWorkspace(Clock()), lambda: ())
     outside = replace(usual, announcing=channels.open)
-    payload = json.loads(json.dumps({**a_message(kind), "announce": ["topic"], "channel": channel}))
+    message = {**a_message(Kind.FAILED), "announce": ["topic"], "channel": channel, **more}
+    payload = json.loads(json.dumps(message))
     answer: dict[str, Any] = json.loads(json.dumps(ACTIVITIES["announce"](outside, payload)))
     return answer
 
@@ -142,18 +143,38 @@ def test_a_secret_that_the_platform_could_not_read_is_waited_for() -> None:
     assert channels.chats.asked == []
 
 
+@pytest.mark.parametrize(
+    ("status", "is_last", "level", "text"),
+    [
+        (503, False, logging.WARNING, "announcement not sent"),
+        (503, True, logging.ERROR, "announcement lost"),
+        (400, False, logging.ERROR, "announcement lost"),
+    ],
+    ids=["asked again", "for the last time", "hopeless"],
+)
 def test_what_is_not_sent_is_logged_and_no_secret_is(
-    channels: FakeChannels, caplog: pytest.LogCaptureFixture
+    channels: FakeChannels,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    level: int,
+    text: str,
+    *,
+    is_last: bool,
 ) -> None:
-    channels.chats = FakeWeb(Answer(status=400, body=f"cannot post to {SECRET}"))
-    told = announce(channels, "teams")
+    channels.chats = FakeWeb(Answer(status=status, body=f"cannot post to {SECRET}"))
+    told = announce(channels, "teams", is_last=is_last)
     (record,) = caplog.records
-    assert (record.levelno, record.message) == (logging.WARNING, "announcement not sent")
+    assert (record.levelno, record.message) == (level, text)
     kept = {key: vars(record)[key] for key in ("channel", "kind", "state", "endpoint")}
-    assert kept == {"channel": "teams", "kind": "failed", "state": "broke", "endpoint": "fraud"}
-    for text in (json.dumps(told), str(vars(record))):
-        assert "hunter2" not in text
-        assert "swordfish" not in text
+    assert kept == {
+        "channel": "teams",
+        "kind": "failed",
+        "state": told["state"],
+        "endpoint": "fraud",
+    }
+    for said in (json.dumps(told), str(vars(record))):
+        assert "hunter2" not in said
+        assert "swordfish" not in said
 
 
 def test_what_is_sent_is_not_logged(

@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from deploy_logic.announcement.wording import Kind
 from deploy_logic.errors import Complaint
 from deploy_logic.policy.files import read_policies
 from deploy_logic.policy.gate import AnyGate
 from deploy_logic.policy.gate_metric import MetricGate
-from deploy_logic.policy.people import list_channels
 from deploy_logic.policy.policy import Policy
 from tests.builders import a_policy
 
@@ -516,20 +515,12 @@ def test_a_channel_that_nobody_could_look_for_is_a_warning_and_the_policy_is_use
     assert (warning.kind, warning.path, warning.line) == ("warning", "announce[0]", 5)
 
 
-@pytest.mark.parametrize(
-    ("announce", "kind", "told"),
-    [
-        (["topic", "teams"], "shifted", ("topic", "teams")),
-        (["topic", {"channel": "teams", "on": ["failed"]}], "shifted", ("topic",)),
-        (["topic", {"channel": "teams", "on": ["failed"]}], "failed", ("topic", "teams")),
-        ([{"channel": "teams"}], "superseded", ("teams",)),
-        ([], "failed", ()),
-    ],
-)
-def test_a_channel_is_told_of_its_kinds(
-    announce: list[Any], kind: str, told: tuple[str, ...]
-) -> None:
-    assert list_channels(a_policy(announce=announce).announce, kind) == told
+def test_a_channel_is_told_of_every_kind_unless_the_policy_says_of_which() -> None:
+    teams, topic = a_policy(
+        announce=[{"channel": "teams", "on": ["failed", "waiting"]}, "topic"]
+    ).announce
+    assert (teams.channel, teams.on) == ("teams", (Kind.FAILED, Kind.WAITING))
+    assert (topic.channel, topic.on) == ("topic", ())
 
 
 def test_both_ways_to_write_a_channel_that_is_told_of_everything_are_one_policy() -> None:

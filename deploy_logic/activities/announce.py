@@ -24,24 +24,34 @@ _PIECE = re.compile(r"[^/?&=#%]{6,}")  # of a secret address, long enough to be 
 
 
 def announce(outside: Outside, payload: Json) -> Json:
-    """Tell one channel of one message; the payload is the message and the channel's name."""
-    name = payload["channel"]
+    """Tell one channel of one message.
+
+    The payload is the message and the channel's name; is_last says that nobody will ask again.
+    """
     try:
-        _send(outside.announcing(), name, payload)
+        _send(outside.announcing(), payload["channel"], payload)
     except WorkspaceError as error:
         again = isinstance(error, TransientError)
-        extra = {
-            "channel": name,
-            "kind": payload["kind"],
-            "rollout_id": payload["rollout"]["rollout_id"],
-            "endpoint": payload["rollout"]["endpoint"],
-            "state": "busy" if again else "broke",
-            "reason": str(error),
-        }
-        _LOG.warning("announcement not sent", extra=extra)
+        state = "busy" if again else "broke"
+        _log(payload, state, str(error), is_lost=not again or payload.get("is_last", False))
         after = error.retry_after.total_seconds() if isinstance(error, TransientError) else 0.0
-        return {"state": extra["state"], "reason": str(error), "retry_after": after}
+        return {"state": state, "reason": str(error), "retry_after": after}
     return {"state": "done", "reason": "", "retry_after": 0.0}
+
+
+def _log(payload: Json, state: str, reason: str, *, is_lost: bool) -> None:
+    extra = {
+        "channel": payload["channel"],
+        "kind": payload["kind"],
+        "rollout_id": payload["rollout"]["rollout_id"],
+        "endpoint": payload["rollout"]["endpoint"],
+        "state": state,
+        "reason": reason,
+    }
+    if is_lost:
+        _LOG.error("announcement lost", extra=extra)
+    else:
+        _LOG.warning("announcement not sent", extra=extra)
 
 
 def _send(announcing: Announcing, name: str, message: Json) -> None:

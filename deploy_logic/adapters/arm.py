@@ -5,6 +5,7 @@ No retries and no polling here: whoever calls decides when to ask again, between
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from azure.core import PipelineClient
@@ -14,7 +15,7 @@ from azure.core.pipeline.policies import HeadersPolicy, RequestIdPolicy, UserAge
 from azure.core.rest import HttpRequest, HttpResponse
 from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
-from deploy_logic.duration import read_retry_after
+from deploy_logic.duration import parse_retry_after
 from deploy_logic.errors import TransientError, WorkspaceError
 
 # The newest stable version that has every resource used here:
@@ -126,9 +127,7 @@ def _refusal(what: str, response: HttpResponse) -> WorkspaceError:
     code, message = read_error(response.content.decode(errors="replace"))
     sentence = f"{what}: {status} {code}: {message}"
     if status in AGAIN:
-        return TransientError(
-            sentence, code=code, retry_after=read_retry_after(response.headers.get("Retry-After"))
-        )
+        return TransientError(sentence, code=code, retry_after=read_retry_after(response.headers))
     return WorkspaceError(sentence, code=code, status=status)
 
 
@@ -139,3 +138,8 @@ def read_error(text: str) -> tuple[str, str]:
         return str(error.get("code") or ""), str(error.get("message") or "")
     except (ValueError, KeyError, TypeError, AttributeError):
         return "", text[:_LONGEST_QUOTE]
+
+
+def read_retry_after(headers: Mapping[str, str]) -> timedelta:
+    """Return the seconds of Retry-After; its date form counts as not said."""
+    return parse_retry_after(headers.get("Retry-After"))

@@ -27,9 +27,8 @@ from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, DeserializationError, HttpResponseError
 from marshmallow.exceptions import ValidationError
 
-from deploy_logic.adapters.arm import AGAIN
+from deploy_logic.adapters.arm import AGAIN, read_retry_after
 from deploy_logic.adapters.azure_ml_reason import clean, complain_of_messages
-from deploy_logic.duration import read_retry_after
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.plan.plan import Plan
 from deploy_logic.settings import PUBLIC_CLOUD, WORKSPACE_ID
@@ -276,7 +275,6 @@ def _refusal(what: str, error: HttpResponseError) -> WorkspaceError:
     code = getattr(error.error, "code", "") or ""
     message = f"{what}: {error.status_code} {code}: {clean(error.message)}"
     if error.status_code in AGAIN:
-        headers = getattr(error.response, "headers", {})  # untyped in the SDK
-        after = read_retry_after(headers.get("Retry-After"))
+        after = read_retry_after(getattr(error.response, "headers", {}))  # untyped in the SDK
         return TransientError(message, code=code, retry_after=after)
     return WorkspaceError(message, code=code, status=error.status_code)

@@ -9,9 +9,8 @@ from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError
 from azure.eventgrid import EventGridPublisherClient
 
-from deploy_logic.adapters.arm import AGAIN
+from deploy_logic.adapters.arm import AGAIN, read_retry_after
 from deploy_logic.codec import Json
-from deploy_logic.duration import read_retry_after
 from deploy_logic.errors import TransientError, WorkspaceError
 
 _CONNECT, _READ = 5, 25  # seconds; an activity must be over well within a minute
@@ -53,7 +52,6 @@ class EventGridTopic:
         status = whole.response.status_code
         sentence = f"{self._what}: {status}: {whole.message[:_LONGEST_QUOTE]}"
         if status in AGAIN:
-            headers = getattr(whole.response, "headers", {})  # untyped in the SDK
-            after = read_retry_after(headers.get("Retry-After"))
+            after = read_retry_after(getattr(whole.response, "headers", {}))  # untyped in the SDK
             return TransientError(sentence, code=str(status), retry_after=after)
         return WorkspaceError(sentence, code=str(status), status=status)

@@ -20,7 +20,7 @@ import certifi
 
 from deploy_logic.address import is_public
 from deploy_logic.codec import Json
-from deploy_logic.duration import read_retry_after
+from deploy_logic.duration import parse_retry_after
 from deploy_logic.gate.gate import Answer, quote
 
 type Resolve = Callable[[str, int], Sequence[str]]  # host and port to addresses
@@ -197,7 +197,7 @@ def _exchange(opened: _Timed, sent: _Request) -> tuple[int, bytes, timedelta]:
             # http.client takes a connection that ends early for the end, when it reads in pieces
             if len(content) <= _MOST and response.length:
                 raise http.client.HTTPException("the answer ends before its end")
-            return response.status, content, read_retry_after(response.headers.get("Retry-After"))
+            return response.status, content, parse_retry_after(response.headers.get("Retry-After"))
     finally:
         connection.close()
 

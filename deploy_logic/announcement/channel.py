@@ -152,9 +152,9 @@ def _refuse_url_setting(setting: str, around: Surroundings) -> Iterator[str]:
     if place is None or "@" in url.removeprefix("https://").partition("/")[0]:
         given = "holds no https address" if url else "is empty or missing"
         yield f"app setting {setting} {given} (the secret address of the chat)"
-    elif f"{place[0].lower()}:{place[1]}" not in around.private_hosts and not is_public_host(
-        place[0]
-    ):
+        return
+    is_named = f"{place[0].lower()}:{place[1]}" in around.private_hosts
+    if not is_named and not is_public_host(place[0]):
         yield (
             f"app setting {setting} holds the address of {place[0]!r}, which is not public (a "
             f"public host, or '{place[0]}:{place[1]}' in ROLLOUT_CHANNEL_HOSTS)"

@@ -1,7 +1,7 @@
 """Step 2 of 5: where people and their calendar come in: approval, keep, windows, announce. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
@@ -149,7 +149,7 @@ class Announced(Part):
     """A channel that is told, and of what."""
 
     channel: str = Field(pattern=CHANNEL_NAME, description=_A_CHANNEL)
-    on: tuple[Kind, ...] = Field(default=tuple(Kind), min_length=1, description=_KINDS)
+    on: tuple[Kind, ...] = Field(default=(), min_length=1, description=_KINDS)  # none: of all
 
     @model_validator(mode="after")
     def _each_once(self) -> "Announced":
@@ -173,7 +173,7 @@ def _read_announced(value: object) -> object:
 
 def _print_announced(announced: Announced) -> object:
     """Return the short form where it says the same: policies of one meaning have one hash."""
-    if announced.on == tuple(Kind):
+    if not announced.on:
         return announced.channel
     return {"channel": announced.channel, "on": [kind.value for kind in announced.on]}
 
@@ -218,8 +218,3 @@ Channels = Annotated[
     ],
     AfterValidator(_each_channel_once),
 ]
-
-
-def list_channels(announced: Sequence[Announced], kind: str) -> tuple[str, ...]:
-    """Return the names of the channels that are told of that kind."""
-    return tuple(one.channel for one in announced if kind in one.on)
