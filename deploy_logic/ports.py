@@ -301,7 +301,11 @@ class Past(Protocol):
     """What is over and the engine still remembers: rollouts, and what served them."""
 
     def list_over(self, before: datetime) -> list[str]:
-        """Return the instances that were over before that time, oldest first."""
+        """Return the instances of both kinds that were over before that time, oldest first."""
+        ...
+
+    def list_served(self, before: datetime) -> list[str]:
+        """Return those alone that served a rollout, and were over before that time."""
         ...
 
     def show_over(self, instance: str) -> Json | None:

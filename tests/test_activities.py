@@ -11,7 +11,7 @@ import pytest
 from deploy_logic.activities.workspace import ACTIVITIES
 from deploy_logic.codec import encode
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.gate.gate import Answer
+from deploy_logic.gate.gate import Answer, chart
 from deploy_logic.plan.plan import Plan, Sight, Snapshot, make_plan
 from deploy_logic.ports import Capacity
 from tests.builders import TIMINGS, WORKSPACE, a_policy, an_offer, policy_files
@@ -339,7 +339,13 @@ def test_probe_asks_the_candidate_itself(stage: Stage) -> None:
     answer = stage.call("probe", BRIEF)
     assert answer["state"] == "done"
     assert answer["judgement"]["verdict"] == "fail"
-    assert answer["judgement"]["figures"] == {"status": 500, "milliseconds": 3, "answer": "boom"}
+    figures = answer["judgement"]["figures"]
+    assert figures == {
+        "status": 500,
+        "milliseconds": 3,
+        "answer": "boom",
+        **chart(3, unit="ms", samples=1),
+    }
 
 
 # --- shift

@@ -25,6 +25,9 @@ class FakePast:
     def list_over(self, before: datetime) -> list[str]:
         return [name for name, (at, _) in self.over.items() if at < before]
 
+    def list_served(self, before: datetime) -> list[str]:
+        return [name for name in self.list_over(before) if name.startswith("relay")]
+
     def show_over(self, instance: str) -> Json | None:
         return self.over[instance][1]
 
@@ -69,6 +72,14 @@ def test_what_is_young_stays_and_what_is_no_rollout_goes(told: Json) -> None:
     assert forget(past, archive) == ["relay"]
     assert list(past.over) == ["young"]
     assert archive.rollouts == {}
+
+
+def test_what_served_a_rollout_is_forgotten_after_a_day(told: Json) -> None:
+    day = timedelta(days=1)
+    over = {"relay_old": (MONDAY + MONTH - 2 * day, None), "relay_new": (MONDAY + MONTH, None)}
+    past = FakePast(rollout=(MONDAY + MONTH - 2 * day, told), **over)
+    assert forget(past, FakeArchive()) == ["relay_old"]
+    assert sorted(past.over) == ["relay_new", "rollout"]
 
 
 def test_archive_keeps_what_it_has(told: Json) -> None:

@@ -45,7 +45,7 @@ from deploy_logic.adapters.archive_entity import (
 from deploy_logic.adapters.arm import AGAIN
 from deploy_logic.archive import check_kinds, normalise, show_line
 from deploy_logic.codec import Json
-from deploy_logic.duration import read_retry_after
+from deploy_logic.duration import parse_retry_after
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.ports import Wanted
 
@@ -208,7 +208,7 @@ def _refusal(what: str, error: HttpResponseError) -> WorkspaceError:
     if error.status_code in AGAIN or error.status_code is None:
         headers: Mapping[str, str] = getattr(error.response, "headers", {})
         return TransientError(
-            text, code=code, retry_after=read_retry_after(headers.get("Retry-After"))
+            text, code=code, retry_after=parse_retry_after(headers.get("Retry-After"))
         )
     return WorkspaceError(text, code=code, status=error.status_code)
 

@@ -34,6 +34,9 @@ ROLL_OUT = "roll_out"
 RELAY = "relay_operation"
 WAKE = "wake_ledger"
 _OPERATION = "operation"  # the external event that carries a Request
+# How the ids begin of what serves rollouts: shorten_id makes them.
+_SERVANTS = ("archive-", "announce-", "relay-", "wake-")
+_OVER = (Status.COMPLETED, Status.FAILED, Status.TERMINATED)
 _ALIVE = frozenset({Status.PENDING, Status.RUNNING, Status.SUSPENDED, Status.CONTINUED_AS_NEW})
 
 
@@ -225,16 +228,28 @@ class DurableEngine:
         return [shown for state in found if (shown := _shown(state)) is not None]
 
     def list_over(self, before: datetime) -> list[str]:
-        """Return the instances that were over before that time, oldest first."""
-        ends = [Status.COMPLETED, Status.FAILED, Status.TERMINATED]
-        query = OrchestrationQuery(created_time_to=before, runtime_status=ends)
+        """Return the instances of both kinds that were over before that time, oldest first."""
+        return [state.instance_id for state in self._find_over(before, None)]
+
+    def list_served(self, before: datetime) -> list[str]:
+        """Return those alone that served a rollout, and were over before that time."""
+        return [
+            state.instance_id
+            for prefix in _SERVANTS
+            for state in self._find_over(before, prefix)
+            if state.name != ROLL_OUT  # of an endpoint that is called like one of these
+        ]
+
+    def _find_over(self, before: datetime, prefix: str | None) -> list[OrchestrationState]:
+        query = OrchestrationQuery(
+            created_time_to=before, runtime_status=list(_OVER), instance_id_prefix=prefix
+        )
         found = [
             state
             for state in self._client.get_all_orchestration_states(query)
             if _utc(state.last_updated_at) < before and not state.instance_id.startswith("@")
         ]
-        found.sort(key=lambda state: state.created_at)
-        return [state.instance_id for state in found]
+        return sorted(found, key=lambda state: state.created_at)
 
     def show_over(self, instance: str) -> Json | None:
         """Return what a rollout showed at its end; None when the instance is none."""

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from deploy_logic.gate.gate import NOT_ASKED, Answer, Judgement, Verdict, quote
+from deploy_logic.gate.gate import NOT_ASKED, Answer, Judgement, Verdict, chart, quote
 from deploy_logic.plan.step import Agreement
 
 _OK = 200
@@ -65,6 +65,12 @@ def judge_agreement(step: Agreement, seen: Agreed) -> Judgement:
         "unasked": seen.unasked,
         "unanswered_by_stable": seen.unanswered,
         "examples": list(seen.examples),
+        **chart(
+            seen.same / compared if compared else None,
+            unit="share",
+            samples=compared,
+            bound=step.at_least,
+        ),
     }
     verdict, said = _decide(step, seen, compared)
     return Judgement(verdict=verdict, reason=f"{step.name}: {said}", figures=figures)

@@ -2,7 +2,7 @@
 
 import json
 
-from deploy_logic.gate.gate import Answer, Judgement, Verdict, quote
+from deploy_logic.gate.gate import Answer, Judgement, Verdict, chart, quote
 
 _SUCCESS, _REDIRECT, _REFUSED, _BROKEN = 200, 300, 400, 500
 _ASK_AGAIN = frozenset({408, 429})
@@ -18,6 +18,7 @@ def judge_http(name: str, answer: Answer) -> Judgement:
         "status": answer.status,
         "milliseconds": answer.milliseconds,
         "answer": quote(answer.body),
+        **chart(answer.milliseconds, unit="ms", samples=1),
     }
     verdict, said = _read(answer)
     return Judgement(verdict=verdict, reason=f"{name}: {said}", figures=figures)

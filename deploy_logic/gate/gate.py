@@ -69,6 +69,27 @@ class Probed:
         )
 
 
+def chart(
+    value: float | None,
+    *,
+    unit: str,
+    samples: int,
+    stable_value: float | None = None,
+    bound: float | None = None,
+) -> dict[str, object]:
+    """Return the figures that every gate has under the same names, so that one chart draws all.
+
+    bound is the number that the value was held against; unit is share, ms or count.
+    """
+    return {
+        "value": value,
+        "stable_value": stable_value,
+        "bound": bound,
+        "unit": unit,
+        "samples": samples,
+    }
+
+
 def judge_probed(probe: Probe, probed: Probed) -> Judgement:
     """Return the verdict on a probe whose answers were judged one by one."""
     worst, asked = probed.worst, sum(probed.verdicts.values())
@@ -82,6 +103,8 @@ def judge_probed(probe: Probe, probed: Probed) -> Judgement:
         "requests": asked,
         **{verdict.value: probed.verdicts.get(verdict, 0) for verdict in _WORST_FIRST},
         "slowest": probed.slowest,
+        "value": probed.slowest,
+        "samples": asked,
     }
     count = probed.verdicts[worst.verdict]
     if worst.verdict is Verdict.PASS:
@@ -104,6 +127,8 @@ def judge_probe(name: str, expected: Mapping[str, object], answer: Answer) -> Ju
         reason = f"{name}: no answer: {answer.error}"
         return Judgement(verdict=Verdict.ERROR, reason=reason, figures=figures)
     figures["answer"] = quote(answer.body)
+    bound = None if within is None else within.total_seconds() * 1_000
+    figures |= chart(answer.milliseconds, unit="ms", samples=1, bound=bound)
     if answer.status != status:
         could_ask = answer.status not in NOT_ASKED
         reason = f"{name}: status {answer.status} is not {status}, answer {quote(answer.body)}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from deploy_logic.gate.gate import Judgement, Verdict
+from deploy_logic.gate.gate import Judgement, Verdict, chart
 from deploy_logic.plan.step import MetricSource, Threshold, Watch
 
 Z = 1.96  # of a normal distribution, 95 % lie within so many standard deviations
@@ -198,7 +198,28 @@ def _figures(watch: Watch, what: str, threshold: Threshold, seen: Measured) -> d
         "until": _time(seen.until),
         "candidate": _show(what, seen.candidate),
         "stable": None if seen.stable is None else _show(what, seen.stable),
+        **chart(
+            seen.candidate.value,
+            unit=_unit(what),
+            samples=seen.candidate.samples,
+            stable_value=None if seen.stable is None else seen.stable.value,
+            bound=_bound(threshold, seen),
+        ),
     }
+
+
+def _bound(threshold: Threshold, seen: Measured) -> float | None:
+    """Return the number that the candidate's value is held against; of a share, the stable's."""
+    if threshold.kind != "worse_than_stable_by_at_most":
+        return threshold.value
+    stable = None if seen.stable is None else seen.stable.value
+    return None if stable is None else stable * (1 + threshold.value)
+
+
+def _unit(what: str) -> str:
+    if what in _SHARES:
+        return "share"
+    return "ms" if what.startswith("latency") else "count"
 
 
 def _show(what: str, reading: Reading) -> dict[str, object]:

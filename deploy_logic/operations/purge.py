@@ -11,7 +11,8 @@ from deploy_logic.outbox import list_all_rows
 from deploy_logic.ports import Archive, Past
 
 _LOG = logging.getLogger("rollout")
-_MOST = 200  # instances in one go; the next sweep goes on
+_MOST = 500  # instances in one go; the next sweep goes on
+_SERVED = timedelta(days=1)  # a rollout has dozens of these, and nobody looks at one that is over
 
 
 def purge(*, past: Past, archive: Archive, retention: timedelta, now: datetime) -> list[str]:
@@ -22,7 +23,9 @@ def purge(*, past: Past, archive: Archive, retention: timedelta, now: datetime) 
     """
     purged: list[str] = []
     try:
-        for instance in past.list_over(now - retention)[:_MOST]:
+        served = past.list_served(now - min(retention, _SERVED))
+        over = dict.fromkeys([*served, *past.list_over(now - retention)])
+        for instance in list(over)[:_MOST]:
             shown = past.show_over(instance)
             if shown is not None:
                 archive.append(list_all_rows(shown))
