@@ -7,10 +7,11 @@ import pytest
 
 from deploy_logic.gate.agreement import Agreed, judge_agreement
 from deploy_logic.gate.call import judge_http
-from deploy_logic.gate.gate import Answer, Judgement, judge_probe, judge_probes
+from deploy_logic.gate.gate import Answer, Judgement, judge_probe
 from deploy_logic.gate.metric import Measured, Reading, judge_logs
 from deploy_logic.plan.step import Agreement, LogsSource, Probe, Threshold, Watch
 from tests.builders import MONDAY
+from tests.test_gate import judge_probes
 from tests.test_gate_metric import RELATIVE, UNTIL, a_watch, judge, rate, value
 
 QUICK = Answer(status=200, milliseconds=12, body="1")
