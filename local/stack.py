@@ -285,12 +285,14 @@ class Stack:
         self.ask_azure_ml("PUT", f"{path}/{SUBSCRIPTION}", body)
 
     def _keep_alive(self) -> None:
-        starts = (
+        starts = [
             (self.engine, self.start_engine),
             (self.azure_ml, self.start_azure_ml),
             (self.identity, self.start_identity),
             (self.host, self.start_host),
-        )
+        ]
+        if self.channels is not None:
+            starts.append((self.channels, self.start_channels))
         while not self._is_over.wait(_REST):
             for program, start in starts:
                 if not program.is_alive() and not self._is_over.is_set():

@@ -1,6 +1,7 @@
 """What is said: titles, facts, templates, events, and how chats get it without being tricked."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -267,6 +268,13 @@ def test_text_of_nothing_but_blanks_is_left_out() -> None:
     assert [block["type"] for block in slack["blocks"]] == ["header", "section"]
     teams = make_message(ChatKind.TEAMS, said)["attachments"][0]["content"]
     assert len(teams["body"]) == 1 + len(said.facts)
+
+
+def test_what_has_no_facts_is_said_without_them() -> None:
+    said = replace(say(a_message()), facts=())
+    slack = make_message(ChatKind.SLACK, said)
+    assert [block["type"] for block in slack["blocks"]] == ["header", "section"]
+    assert "fields" not in slack["blocks"][1]  # an empty list is refused
 
 
 def test_lines_of_a_template_stay_lines() -> None:

@@ -9,6 +9,7 @@ from deploy_logic.adapters.archive_file import ArchiveFile
 from deploy_logic.adapters.archive_table import ArchiveTable
 from deploy_logic.adapters.azure_ml import AzureMl
 from deploy_logic.adapters.azure_monitor import AzureMonitor
+from deploy_logic.adapters.event_grid import EventGridTopic
 from deploy_logic.adapters.log_analytics import LogAnalytics
 from deploy_logic.adapters.webhook import Webhook
 from deploy_logic.app import App
@@ -73,6 +74,37 @@ def test_metrics_and_logs_are_opened_once(folder: Path) -> None:
     assert isinstance(logs, LogAnalytics)
     assert outside.open_logs() is logs
     assert outside.now().tzinfo is not None
+
+
+def test_channels_are_those_of_the_settings_and_their_ways_are_opened_once(folder: Path) -> None:
+    endpoint = "https://rollouts.westeurope-1.eventgrid.azure.net/api/events"
+    defined = f'{{"topic": {{"kind": "topic", "endpoint": "{endpoint}"}}}}'
+    public = {"ROLLOUT_PUBLIC_URL": "https://rollouts.contoso.com"}
+    outside = an_app(folder, ROLLOUT_CHANNELS=defined, **public).open_outside()
+    announcing = outside.announcing()
+    assert outside.announcing() is announcing
+    assert list(announcing.channels) == ["topic"]
+    assert announcing.public_url == "https://rollouts.contoso.com"
+    topic, chats = announcing.open_topic(endpoint), announcing.chats()
+    assert isinstance(topic, EventGridTopic)
+    assert announcing.open_topic(endpoint) is topic
+    assert isinstance(chats, Webhook)
+    assert announcing.chats() is chats
+    assert chats is not outside.web()  # gates may call other hosts
+
+
+@pytest.mark.parametrize(("channel", "is_used"), [("topic", True), ("teams", False)])
+def test_a_policy_that_announces_to_nobody_is_not_used(
+    folder: Path, caplog: pytest.LogCaptureFixture, channel: str, *, is_used: bool
+) -> None:
+    (folder / "policies" / "churn.yaml").write_text(f"{POLICY}announce: [{channel}]\n")
+    endpoint = "https://rollouts.westeurope-1.eventgrid.azure.net/api/events"
+    defined = f'{{"topic": {{"kind": "topic", "endpoint": "{endpoint}"}}}}'
+    assert bool(an_app(folder, ROLLOUT_CHANNELS=defined).policy_files) is is_used
+    said = [vars(record)["complaint"] for record in caplog.records]
+    assert [one.partition("announce[0]: ")[2] for one in said] == (
+        [] if is_used else ["'teams' (a channel of ROLLOUT_CHANNELS: topic)"]
+    )
 
 
 def test_logs_that_no_setting_names_are_refused_by_the_setting(folder: Path) -> None:

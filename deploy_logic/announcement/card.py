@@ -5,7 +5,7 @@ so that nobody is called and no link is made by them; and they are cut, so that 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 from deploy_logic.announcement.channel import ChatKind
 from deploy_logic.announcement.wording import Kind, Said
@@ -35,6 +35,8 @@ def make_message(kind: ChatKind, said: Said) -> Json:
             return _make_teams(said)
         case ChatKind.SLACK:
             return _make_slack(said)
+        case _:
+            assert_never(kind)
 
 
 def plain(text: str, most: int, *, lines: bool = False) -> str:

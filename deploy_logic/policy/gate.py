@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
+from deploy_logic.address import is_public_host, read_https
 from deploy_logic.policy.gate_metric import LogsGate, MetricGate
 from deploy_logic.policy.gate_part import FILE, MOST, AskingGate, Gate, RepeatedGate, exactly_one
 from deploy_logic.policy.part import Duration, Part, Share, Wrong, complain, expect
@@ -90,9 +91,7 @@ def _check_url(text: str) -> str:
     """Return the address; what may not be called from inside Azure's network is refused."""
     if "@" in text.removeprefix("https://").partition("/")[0]:
         raise expect("an address without user and password: policies are read by many")
-    from deploy_logic.address import is_public_host, read_https  # noqa: PLC0415 - see below
-
-    found = read_https(text)  # few policies have such a gate, so they alone import it
+    found = read_https(text)
     if found is None:
         raise expect(_URL)
     if not is_public_host(found[0]):
