@@ -129,7 +129,7 @@ class App:
             return web.json_response(found)
         form = {key: str(value) for key, value in (await request.post()).items()}
         self.asked.append(("IDP", name, form, request.headers.get("Authorization", "")))
-        if name == "device":
+        if name in {"device", "elsewhere"}:  # whoever follows a redirect ends at the latter
             device = {"device_code": "secret", "user_code": "ABCD-EFGH", "interval": 0}
             where = {"verification_uri": "https://login.example/device", "expires_in": 60}
             return web.json_response({**device, **where})
@@ -168,7 +168,9 @@ def fault(request: web.Request, status: int) -> web.Response:
     if status == 0:
         assert request.transport is not None
         request.transport.close()
-    return web.Response(status=status or 200, headers={"Location": "http://127.0.0.1:1/x"})
+    return web.Response(
+        status=status or 200, headers={"Location": f"{request.url.origin()}/idp/elsewhere"}
+    )
 
 
 def is_wanted(one: Json, query: Mapping[str, str]) -> bool:

@@ -137,3 +137,12 @@ def test_without_an_app_it_is_said_how_to_name_one(
     done = run("list")
     assert done.code == Exit.USAGE
     assert "--app URL" in done.err
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(app: App, run: Run, status: int) -> None:
+    app.faults = [status]
+    done = run("list")
+    assert done.code == Exit.UNREACHABLE
+    assert f"it sends us on to '{app.url}/idp/elsewhere' (the app's own address)" in done.err
+    assert [method for method, *_ in app.asked] == ["GET"]
