@@ -179,9 +179,14 @@ def make_offer(event: ModelRegistered, policy: Policy) -> Offer:
         deny=_print_windows(windows.deny if windows else None),
         keep_old=policy.keep.old if policy.keep else 1,
         is_likely=do_tags_hold(event.tags, policy),
-        announce=tuple(Told(channel=one.channel, on=one.on) for one in policy.announce),
+        announce=list_told(policy),
         story=STORY,
     )
+
+
+def list_told(policy: Policy) -> tuple[Told, ...]:
+    """Return the channels that the policy wants to be told."""
+    return tuple(Told(channel=one.channel, on=one.on) for one in policy.announce)
 
 
 def do_tags_hold(tags: Mapping[str, str], policy: Policy) -> bool:

@@ -101,30 +101,14 @@ def read_settings(environment: Mapping[str, str], *, app: Path) -> Settings:
     def archive(text: str) -> Path | str:
         return _archive(text, app, is_in_azure="WEBSITE_SITE_NAME" in environment)
 
-    values = {
-        "workspaces": take("ROLLOUT_WORKSPACES", "", _workspaces),
+    values: dict[str, object] = {
+        name: take(key, default, read) for name, (key, default, read) in _ALONE.items()
+    }
+    values |= {
         "policies": take("ROLLOUT_POLICIES", "policies", lambda text: app / text),
-        "cloud": take("ROLLOUT_CLOUD_METADATA", "", _cloud),
-        "poll_interval": take("ROLLOUT_POLL_INTERVAL", "15s", _positive),
-        "creation_deadline": take("ROLLOUT_CREATION_DEADLINE", "1h", _positive),
-        "shift_deadline": take("ROLLOUT_SHIFT_DEADLINE", "30m", _positive),
-        "metric_lag": take("ROLLOUT_METRIC_LAG", "3m", parse_duration),
-        "logs_workspace": take("ROLLOUT_LOGS_WORKSPACE", "", _logs_guid),
-        "sweep_look_back": take("ROLLOUT_SWEEP_LOOK_BACK", "2d", parse_duration),
-        "event_queue": take("ROLLOUT_EVENT_QUEUE", "", _queue),
-        "gate_hosts": take("ROLLOUT_GATE_HOSTS", "", _hosts),
         "channels": take("ROLLOUT_CHANNELS", "", lambda text: read_channels(text, around)),
         "channel_hosts": channel_hosts,
-        "public_url": take("ROLLOUT_PUBLIC_URL", "", _public_url),
         "archive": take("ROLLOUT_ARCHIVE", ".local/archive", archive),
-        "engine_retention": take("ROLLOUT_ENGINE_RETENTION", "30d", _positive),
-        "max_parallel": take("ROLLOUT_MAX_PARALLEL", "0", _count),
-        "tenant": take("ROLLOUT_TENANT", "", _tenant),
-        "audience": take("ROLLOUT_AUDIENCE", "", _audience),
-        "authority": take("ROLLOUT_AUTHORITY", "", _authority),
-        "insights": take("APPLICATIONINSIGHTS_CONNECTION_STRING", "", str),
-        "otlp": take("OTEL_EXPORTER_OTLP_ENDPOINT", "", str),
-        "trust_platform_identity": take("ROLLOUT_TRUST_PLATFORM_IDENTITY", "false", _flag),
     }
     if None not in (values["tenant"], values["audience"]):
         wrong += _half_named(bool(values["tenant"]), bool(values["audience"]))
@@ -268,3 +252,27 @@ def _flag(text: str) -> bool:
         return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
     except KeyError as error:
         raise ValueError(f"{text!r} is neither true nor false") from error
+
+
+# Settings that are read by themselves: the key, what holds where it is not set, and how.
+_ALONE: Mapping[str, tuple[str, str, Callable[[str], object]]] = {
+    "workspaces": ("ROLLOUT_WORKSPACES", "", _workspaces),
+    "cloud": ("ROLLOUT_CLOUD_METADATA", "", _cloud),
+    "poll_interval": ("ROLLOUT_POLL_INTERVAL", "15s", _positive),
+    "creation_deadline": ("ROLLOUT_CREATION_DEADLINE", "1h", _positive),
+    "shift_deadline": ("ROLLOUT_SHIFT_DEADLINE", "30m", _positive),
+    "metric_lag": ("ROLLOUT_METRIC_LAG", "3m", parse_duration),
+    "logs_workspace": ("ROLLOUT_LOGS_WORKSPACE", "", _logs_guid),
+    "sweep_look_back": ("ROLLOUT_SWEEP_LOOK_BACK", "2d", parse_duration),
+    "event_queue": ("ROLLOUT_EVENT_QUEUE", "", _queue),
+    "gate_hosts": ("ROLLOUT_GATE_HOSTS", "", _hosts),
+    "public_url": ("ROLLOUT_PUBLIC_URL", "", _public_url),
+    "engine_retention": ("ROLLOUT_ENGINE_RETENTION", "30d", _positive),
+    "max_parallel": ("ROLLOUT_MAX_PARALLEL", "0", _count),
+    "tenant": ("ROLLOUT_TENANT", "", _tenant),
+    "audience": ("ROLLOUT_AUDIENCE", "", _audience),
+    "authority": ("ROLLOUT_AUTHORITY", "", _authority),
+    "insights": ("APPLICATIONINSIGHTS_CONNECTION_STRING", "", str),
+    "otlp": ("OTEL_EXPORTER_OTLP_ENDPOINT", "", str),
+    "trust_platform_identity": ("ROLLOUT_TRUST_PLATFORM_IDENTITY", "false", _flag),
+}

@@ -589,4 +589,28 @@ ANNOUNCEMENTS = (
     ),
 )
 
-GUARDS = (*WEIGHTS, *WAITS, *PEOPLE, *GATES, *OFFERS, *PLANS, *DOOR, *ANNOUNCEMENTS)
+HISTORY = (
+    Guard(
+        name="what is forgotten was archived",
+        file="operations/purge.py",
+        text="                archive.append(list_all_rows(shown))\n",
+        without="                pass\n",
+        tests="purge",
+    ),
+    Guard(
+        name="only new lines are posted",
+        file="story/diary.py",
+        text="first, self._posted = self._posted, written",
+        without="first, self._posted = 0, written",
+        tests="outbox",
+    ),
+    Guard(
+        name="the last lines are posted",
+        file="story/orchestrator.py",
+        text="    diary.post()\n",
+        without="",
+        tests="outbox",
+    ),
+)
+
+GUARDS = (*WEIGHTS, *WAITS, *PEOPLE, *GATES, *OFFERS, *PLANS, *DOOR, *ANNOUNCEMENTS, *HISTORY)

@@ -9,7 +9,7 @@ import pytest
 
 from deploy_logic.codec import encode
 from deploy_logic.errors import TransientError, WorkspaceError
-from deploy_logic.gate.gate import Answer
+from deploy_logic.gate.gate import Answer, chart
 from deploy_logic.policy.policy import Policy
 from deploy_logic.ports import Capacity
 from deploy_logic.rollout import Operation, Phase, Request
@@ -279,6 +279,7 @@ def test_probe_that_is_answered_badly_is_failed() -> None:
         "status": 424,
         "milliseconds": 9,
         "answer": "boom",
+        **chart(9, unit="ms", samples=1),
     }
     assert shifts(tale) == []  # the candidate never had weight, so none was taken
     is_rolled_back(tale)

@@ -110,13 +110,16 @@ def test_letting_go_is_history_and_in_no_list() -> None:
 
 
 def test_revert_tells_of_its_beginning_and_its_end() -> None:
-    tale = Gated(weights=(10,), keep={"old": 1, "for": "24h"})
-    tale.offer()
-    tale.world.run(2 * HOUR)
+    tale = Gated(weights=(10,), keep={"old": 1, "for": "24h"}, announce=["teams"])
+    for version in "78":
+        tale.workspace.register(version)
+        tale.offer(version)
+        tale.world.run(2 * HOUR)
     tale.world.posted.clear()
     tale.world.act("fraud", Act.REVERT, by="ann")
     tale.world.run(2 * HOUR)
     assert kinds(tale) == ["started", "shifted", "succeeded"]
+    assert {one.announce for one in tale.world.posted} == {(Told(channel="teams"),)}
 
 
 def test_history_is_whole_while_it_bakes() -> None:

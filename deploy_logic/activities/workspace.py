@@ -19,7 +19,7 @@ from deploy_logic.activities.gate import measure
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.errors import TransientError, WorkspaceError
 from deploy_logic.gate.gate import Probed, judge_probe, judge_probed
-from deploy_logic.matching import Offer
+from deploy_logic.matching import Offer, list_told
 from deploy_logic.plan.plan import (
     ModelVersion,
     Plan,
@@ -201,6 +201,12 @@ def look_back(outside: Outside, payload: Json) -> Json:
         "is_ready": found is not None and found.provisioning_state == "Succeeded",
         "serving": [{"name": one.name, **_tell_model(one.model_id)} for one in serving],
         "timings": encode(outside.timings),
+        "announce": [
+            encode(told)
+            for files in outside.policies()
+            if files.policy.policy == payload.get("policy")
+            for told in list_told(files.policy)
+        ],
     }
 
 

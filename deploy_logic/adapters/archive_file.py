@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sqlite3
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -45,10 +46,12 @@ class ArchiveFile:
         """Take the folder, which is made when something is first kept."""
         self._folder = folder
         self._path = folder / "archive.db"
+        self._is_held = False
 
     def append(self, rows: Sequence[Json]) -> None:
         """Keep all of the rows or, when this raises, none."""
         check_kinds(rows)
+        self._hold()
         with self._open("appending to the archive") as database, database:
             for row in rows:
                 _append(database, row)
@@ -96,6 +99,18 @@ class ArchiveFile:
             with self._open("exporting the archive") as database:
                 for (body,) in database.execute(query, span):
                     yield _load(body)
+
+    def _hold(self) -> None:
+        """Keep one connection open: whoever closes the last one moves all that is new to the file.
+
+        That takes longer than everything else; nobody uses this connection, so no thread minds.
+        """
+        if not self._is_held:
+            with self._open("opening the archive"):
+                held = sqlite3.connect(self._path, check_same_thread=False)
+                weakref.finalize(self, held.close)
+                held.execute("SELECT count(*) FROM rollouts LIMIT 1").fetchone()
+            self._is_held = True
 
     @contextlib.contextmanager
     def _open(self, what: str) -> Iterator[sqlite3.Connection]:

@@ -26,6 +26,7 @@ class Diary:
         """Open the record of a rollout that was just started, and listen for operations."""
         self._context = context
         self._offer = offer
+        self.told = offer.announce  # channels
         self._kinds: dict[int, str] = {}  # of lines that channels may want to hear of
         self._posted = 0  # lines
         self._phase_posted: Phase | None = None
@@ -135,7 +136,7 @@ class Diary:
                 kinds=self._kinds,
                 # letting go of a deployment is no rollout, so no list has it
                 rollout=self._summarise() if is_seen and self._offer.kind != "let_go" else None,
-                announce=self._offer.announce,
+                announce=self.told,
             )
         )
         self._kinds, self._phase_posted = {}, phase

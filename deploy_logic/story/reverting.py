@@ -10,7 +10,7 @@ from typing import Any
 
 from deploy_logic.codec import Json, decode
 from deploy_logic.ledger.record import Kept
-from deploy_logic.matching import Offer
+from deploy_logic.matching import Offer, Told
 from deploy_logic.plan.plan import Timings
 from deploy_logic.ports import Waitable
 from deploy_logic.rollout import Phase
@@ -72,8 +72,10 @@ def let_go(diary: Diary, offer: Offer) -> Story[tuple[Kept, ...]]:
 
 
 def _look_back(diary: Diary, offer: Offer) -> Story[tuple[Json, Timings]]:
-    payload = {**_place(offer), "deployment": offer.target}
+    payload = {**_place(offer), "deployment": offer.target, "policy": offer.policy}
     seen = yield from diary.waiting.ask("look_back", payload, within=_PATIENCE)
+    # the offer of a way back is the ledger's, which knows no channels
+    diary.told = tuple(decode(Told, one) for one in seen.get("announce", ()))
     diary.waiting.deafen()  # it is over in seconds, and its way back is another one
     timings = decode(Timings, seen["timings"])
     diary.waiting.pace(timings.poll_interval)
