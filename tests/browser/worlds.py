@@ -3,6 +3,8 @@
 Every one returns where to look, as the part of the address after the page.
 """
 
+from datetime import timedelta
+
 from deploy_logic.codec import Json
 from deploy_logic.ledger.record import Mark
 from deploy_logic.rollout import Rollout
@@ -112,6 +114,6 @@ def signed_out(server: Server) -> str:
 
 def taken(rollout: Json, operation: str, by: str) -> Json:
     """Return the rollout as it tells that the operation was heard."""
-    at = answers.encode_time(answers.now())
+    at = answers.encode_time(answers.now() + timedelta(seconds=1))  # after every line before it
     line = {"at": at, "text": f"{operation} by {by}: because", "figures": {}}
     return {**rollout, "timeline": [*rollout["timeline"], line]}
