@@ -66,12 +66,7 @@ def read_event(text: str, *, workspaces: Collection[str] | None) -> ModelRegiste
 def parse_json(text: str) -> object:
     """Return the value; EventError unless it is JSON. Contradictory objects are marked in it."""
     try:
-        return json.loads(
-            text,
-            object_pairs_hook=_read_object,
-            parse_int=_read_whole,
-            parse_constant=_refuse_constant,
-        )
+        return _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise EventError(f"reading an event: {_quote(text)} is not JSON: {error}") from error
 
@@ -162,9 +157,10 @@ def _fold(value: object, *, what: str) -> Mapping[str, object]:
         raise EventError(f"reading an event: {what} {_quote(value)} is not a JSON object")
     folded: dict[str, object] = {}
     for key, item in value.items():
-        if key.lower() in folded and not _is_same(folded[key.lower()], item):
+        low = key.lower()
+        if low in folded and not _is_same(folded[low], item):
             raise EventError(f"reading an event: {what} says {_quote(key)} twice, differently")
-        folded[key.lower()] = item
+        folded[low] = item
     return folded
 
 
@@ -273,6 +269,12 @@ def _read_whole(digits: str) -> int | str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
+
+
+# Made once: json.loads would make one for every event.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_read_object, parse_int=_read_whole, parse_constant=_refuse_constant
+)
 
 
 def _quote(value: object) -> str:

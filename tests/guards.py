@@ -613,4 +613,32 @@ HISTORY = (
     ),
 )
 
-GUARDS = (*WEIGHTS, *WAITS, *PEOPLE, *GATES, *OFFERS, *PLANS, *DOOR, *ANNOUNCEMENTS, *HISTORY)
+SECRETS = (
+    Guard(
+        name="what looks like a secret is in no line",
+        file="telemetry/line.py",
+        text="text = pattern.sub(instead, text)",
+        without="pass",
+        tests="log_line telemetry",
+    ),
+    Guard(
+        name="no value ends its line",
+        file="telemetry/line.py",
+        text="return _quote(value) if isinstance(value, str) else json.dumps(value)",
+        without="return f'\"{value}\"'",
+        tests="log_line",
+    ),
+)
+
+GUARDS = (
+    *WEIGHTS,
+    *WAITS,
+    *PEOPLE,
+    *GATES,
+    *OFFERS,
+    *PLANS,
+    *DOOR,
+    *ANNOUNCEMENTS,
+    *HISTORY,
+    *SECRETS,
+)

@@ -387,6 +387,24 @@ def test_application_insights_is_asked_with_a_token_of_ours(
     assert "Failed to derive Resource" not in caplog.text
 
 
+def test_a_destination_that_is_away_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    away = OpenTelemetry(
+        open_destinations(insights="", otlp="http://127.0.0.1:9", credential=_nobody)
+    )
+    recorder.switch_on(away)
+    try:
+        assert len(Counter().handle(an_event_text())) == 1
+    finally:
+        recorder.switch_off()
+        away.close()
+
+
+def _nobody() -> Any:
+    raise AssertionError("OTLP needs no token")
+
+
 def test_phases_are_told_in_the_timeline() -> None:
     result = Tale().tell()
     phases = [one["figures"]["phase"] for one in result["timeline"] if "phase" in one["figures"]]
