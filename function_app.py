@@ -1,6 +1,7 @@
 """Triggers, routes and auth levels: a table of contents. Bodies are one call into deploy_logic."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import azure.durable_functions as df
@@ -62,6 +63,7 @@ def sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> No
         policies=this.policies,
         engine=DurableEngine(client),
         open_workspace=this.open_workspace,
+        now=datetime.now(UTC),
     )
 
 

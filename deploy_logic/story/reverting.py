@@ -32,7 +32,7 @@ def revert(diary: Diary, offer: Offer) -> Story[tuple[Kept, ...]]:
             raise Stop(Phase.ERRORED, f"{reason}; the weights stay as they are")  # noqa: TRY301 - one road out
         by = f"{offer.requested_by}: {offer.reason}"
         diary.enter(Phase.PROMOTING, f"weight 100 to {offer.target!r} again, for {by}")
-        payload = {**_place(offer), "weights": {offer.target: 100}}
+        payload = {**_place(offer), "weights": {offer.target: 100}, "must_write": True}
         done = yield from diary.waiting.converge("shift", payload, within=timings.shift_deadline)
     except Stop as stop:
         diary.enter(stop.phase, stop.reason)
