@@ -1,7 +1,7 @@
 """A workspace whose reads lag: each shows endpoints as they were up to so many seconds ago."""
 
-import copy
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from deploy_logic.plan.plan import Deployment
@@ -21,7 +21,7 @@ class StaleWorkspace(FakeWorkspace):
 
     def remember(self) -> None:
         """Keep what the endpoints are like from now on."""
-        self._past.append((self.clock.now, copy.deepcopy(self.endpoints)))
+        self._past.append((self.clock.now, _copy(self.endpoints)))
 
     def get_endpoint(self, endpoint: str) -> EndpointState | None:
         self._enter("get_endpoint")
@@ -45,5 +45,17 @@ class StaleWorkspace(FakeWorkspace):
         then.now = self.clock.now - self._lag()
         past = [endpoints for at, endpoints in self._past if at <= then.now]
         seen = FakeWorkspace(then)
-        seen.endpoints = copy.deepcopy(past[-1] if past else self._past[0][1])
+        seen.endpoints = _copy(past[-1] if past else self._past[0][1])
         return seen
+
+
+def _copy(endpoints: Endpoints) -> Endpoints:
+    return {
+        name: replace(
+            one,
+            weights=dict(one.weights),
+            deployments=dict(one.deployments),  # which are not changed, once made
+            mirror=dict(one.mirror),
+        )
+        for name, one in endpoints.items()
+    }

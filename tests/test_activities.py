@@ -511,6 +511,15 @@ def test_old_stable_is_retired_whoever_made_it(stage: Stage) -> None:
     assert "blue" not in stage.endpoint.deployments
 
 
+def test_candidate_that_is_not_shown_is_gone_only_after_some_looks(stage: Stage) -> None:
+    payload = {**BRIEF, "is_made": True}
+    looks = []
+    while (answer := stage.call("retire", payload))["state"] == "working":
+        payload |= answer["carry"]
+        looks.append(payload["looks"])
+    assert (answer, looks) == ({"state": "done"}, [1, 2, 3, 4])
+
+
 def test_deletion_that_did_not_happen_is_asked_for_again(stage: Stage) -> None:
     stage.endpoint.weights = {CANDIDATE: 100}
     payload = {**BRIEF, "deployment": "blue", "must_be_ours": False, "is_asked": True}

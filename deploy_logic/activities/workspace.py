@@ -30,7 +30,7 @@ from deploy_logic.plan.step import Probe
 from deploy_logic.ports import DeploymentState, EndpointState, Outside, Workspace
 
 _LOG_LINES = 40
-_LOOKS = 4  # at an endpoint that does not name our operation, over a minute in all
+_LOOKS = 4  # at what does not show what we have asked for, over a minute in all
 _LONGEST_LOG = 4_000  # characters of the log's end that go into the record
 _NEWEST = 30  # registered versions that are compared with the one that was offered
 
@@ -244,7 +244,7 @@ def retire(outside: Outside, payload: Json) -> Json:
     if payload["must_be_ours"] or payload.get("is_asked"):
         found = workspace.get_deployment(endpoint_name, name)
         if found is None:
-            return {"state": "done"}
+            return _look_for(name, payload)
         refusal = _refuse_retirement(found, payload)
         if refusal is not None:
             return refusal
@@ -279,6 +279,18 @@ ACTIVITIES: Mapping[str, Activity] = {
         call,
     )
 }
+
+
+def _look_for(name: str, payload: Json) -> Json:
+    """Say that a deployment is gone, or that it may only not be shown yet.
+
+    Reads may lag: what was asked for just now is not there in them, and would be left behind.
+    """
+    looks = payload.get("looks", 0)
+    if payload.get("is_asked") or not payload.get("is_made") or looks >= _LOOKS:
+        return {"state": "done"}
+    reason = f"{name!r} is not shown (yet, if it was created)"
+    return {"state": "working", "reason": reason, "carry": {"looks": looks + 1}}
 
 
 def _refuse_retirement(found: DeploymentState, payload: Json) -> Json | None:

@@ -28,6 +28,7 @@ class Diary:
             attempt=offer.attempt,
             started=context.now,
         )
+        self.has_created = False  # whether the candidate may be there
         self.has_shifted = False  # whether weights or mirror may be other than they were
         self.waiting = Waiting(context, note=self.note, phase=lambda: self.rollout.phase)
         # What people see is made when the engine asks for it: once a turn, and not in a replay.
