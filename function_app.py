@@ -67,6 +67,7 @@ def sweep(timer: func.TimerRequest, client: df.SyncDurableFunctionsClient) -> No
         policies=this.policies,
         engine=DurableEngine(client),
         open_workspace=this.open_workspace,
+        now=this.now(),
     )
     retention = this.settings.engine_retention
     purge(past=DurableEngine(client), archive=this.archive, retention=retention, now=this.now())

@@ -27,6 +27,7 @@ class EndpointState:
     traffic: Mapping[str, int] = field(default_factory=dict)
     mirror: Mapping[str, int] = field(default_factory=dict)  # percent of copies, by deployment
     region: str = ""
+    operation: str = ""  # the last one that has changed it; empty: Azure does not say
     whole: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # as it came
 
 
@@ -98,8 +99,10 @@ class Workspace(Protocol):
         *,
         mirror: Mapping[str, int] | None = None,
         seen: EndpointState | None = None,
-    ) -> None:
+    ) -> str:
         """Ask for these weights and change nothing else; deployments not named get none.
+
+        Returns the operation that the endpoint names once a read shows it.
 
         mirror: likewise the percentages that are copied; None leaves the mirror as it is. seen: the
         endpoint as it was read just now; without it, it is read again.

@@ -43,7 +43,7 @@ class Counter:
 
     def __init__(self, *policies: Policy, max_parallel: int = 0) -> None:
         self.clock = Clock()
-        self.clock.now = datetime.now(UTC)  # the sweep looks at the real clock
+        self.clock.now = datetime.now(UTC)  # as operations of people do
         self.engine = FakeEngine(self.clock)
         self.archive = FakeArchive()
         self.workspace = FakeWorkspace(self.clock)
@@ -62,6 +62,7 @@ class Counter:
             policies=self.policies,
             engine=self.engine,
             open_workspace=lambda _id: self.workspace,
+            now=self.clock.now,
         )
         return {what: ids for what, ids in done.items() if ids}
 

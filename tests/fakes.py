@@ -66,6 +66,7 @@ class FakeEndpoint:
     coming: dict[str, int] | None = None  # weights that become visible when the operation is over
     mirror: dict[str, int] = field(default_factory=dict)
     deleting: str = ""
+    operation: str = ""  # the last one
 
 
 class FakeWorkspace:
@@ -127,6 +128,7 @@ class FakeWorkspace:
             traffic=dict(found.weights),
             mirror=dict(found.mirror),
             region="westeurope",
+            operation=found.operation,
         )
 
     def list_deployments(self, endpoint: str) -> tuple[Deployment, ...]:
@@ -187,7 +189,7 @@ class FakeWorkspace:
         *,
         mirror: Mapping[str, int] | None = None,
         seen: EndpointState | None = None,
-    ) -> None:
+    ) -> str:
         del seen  # the real one saves a request with it
         self._enter("set_traffic")
         found = self._idle(endpoint)
@@ -212,7 +214,9 @@ class FakeWorkspace:
         found.coming, found.state = weighted, "Succeeded"
         self.written.append(dict(weights))
         found.busy_until = self.clock.now + self.traffic_takes
+        found.operation = f"oe-{len(self.written)}"
         self._leave("set_traffic")
+        return found.operation
 
     def delete_deployment(self, endpoint: str, deployment: str) -> None:
         self._enter("delete_deployment")

@@ -45,9 +45,16 @@ WEIGHTS = (
     Guard(
         name="weights are read back",
         file="activities/workspace.py",
-        text="if endpoint is None or _is_changing(endpoint) or not _has(endpoint, wanted, mirror):",
-        without="if endpoint is None:",
+        text="if found is None or _is_changing(found) or not _has(found, wanted, mirror):",
+        without="if found is None:",
         tests="activities orchestrator",
+    ),
+    Guard(
+        name="a read that does not show what was written is not believed",
+        file="activities/workspace.py",
+        text='if not ours or endpoint.operation in {"", ours} or looks >= _LOOKS:',
+        without="if True:",
+        tests="activities",
     ),
     Guard(
         name="the weight is read again before a delete",

@@ -421,6 +421,36 @@ def test_endpoint_that_vanishes_after_the_write_is_looked_at_again(stage: Stage)
     assert stage.call("shift", BRIEF)["state"] == "broke"
 
 
+def test_weights_that_were_so_before_are_written_all_the_same(stage: Stage) -> None:
+    payload = {**BRIEF, "weights": {"blue": 100}, "must_write": True}
+    answer = stage.call("shift", payload)
+    assert (answer["state"], stage.writes()) == ("working", ["set_traffic"])
+    stage.wait()
+    assert stage.call("shift", {**payload, **answer["carry"]})["state"] == "done"
+    assert stage.writes() == ["set_traffic"]
+
+
+def test_reading_that_does_not_name_our_operation_is_believed_after_some_looks(
+    stage: Stage,
+) -> None:
+    stage.endpoint.operation = "oe-1"
+    payload = {**BRIEF, "weights": {"blue": 100}, "operation": "oe-2"}
+    looks = []
+    while (answer := stage.call("shift", payload))["state"] == "working":
+        payload |= answer["carry"]
+        looks.append(payload["looks"])
+    assert (answer["state"], looks) == ("done", [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("shown", ["", "oe-2"])
+def test_reading_counts_at_once_when_it_names_our_operation_or_none(
+    stage: Stage, shown: str
+) -> None:
+    stage.endpoint.operation = shown
+    payload = {**BRIEF, "weights": {"blue": 100}, "operation": "oe-2"}
+    assert stage.call("shift", payload)["state"] == "done"
+
+
 # --- retire
 
 
@@ -485,6 +515,15 @@ def test_old_stable_is_retired_whoever_made_it(stage: Stage) -> None:
     stage.wait()
     assert stage.call("retire", {**payload, **answer["carry"]}) == {"state": "done"}
     assert "blue" not in stage.endpoint.deployments
+
+
+def test_candidate_that_is_not_shown_is_gone_only_after_some_looks(stage: Stage) -> None:
+    payload = {**BRIEF, "is_made": True}
+    looks = []
+    while (answer := stage.call("retire", payload))["state"] == "working":
+        payload |= answer["carry"]
+        looks.append(payload["looks"])
+    assert (answer, looks) == ({"state": "done"}, [1, 2, 3, 4])
 
 
 def test_deletion_that_did_not_happen_is_asked_for_again(stage: Stage) -> None:

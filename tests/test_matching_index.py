@@ -85,6 +85,7 @@ class Ledgers:
             policies=PolicyIndex(policies),
             engine=self,  # type: ignore[arg-type] # only a part of it
             open_workspace=lambda _id: workspace,
+            now=workspace.clock.now,
         )
         return [(one.policy, one.endpoint, one.model, one.version) for one in self.offered]
 

@@ -283,9 +283,10 @@ def test_mirror_comes_before_live_weight_and_ends_before_it() -> None:
     written: list[tuple[dict[str, int], dict[str, int]]] = []
     real = tale.workspace.set_traffic
 
-    def watch(endpoint: str, weights: Any, *, mirror: Any = None, seen: Any = None) -> None:
-        real(endpoint, weights, mirror=mirror, seen=seen)
+    def watch(endpoint: str, weights: Any, *, mirror: Any = None, seen: Any = None) -> str:
+        operation = real(endpoint, weights, mirror=mirror, seen=seen)
         written.append((dict(weights), dict(tale.workspace.endpoints["fraud"].mirror)))
+        return operation
 
     tale.workspace.set_traffic = watch  # type: ignore[method-assign] # to see what it was given
     assert tale.tell()["phase"] == "succeeded"

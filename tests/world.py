@@ -178,10 +178,16 @@ class Run:
 class World:
     """Everything, on one clock."""
 
-    def __init__(self, policies: list[PolicyFiles], *, delay: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        policies: list[PolicyFiles],
+        *,
+        delay: Callable[[], float],
+        workspace: FakeWorkspace | None = None,
+    ) -> None:
         self.policies = policies
-        self.clock = Clock()
-        self.workspace = FakeWorkspace(self.clock)
+        self.clock = workspace.clock if workspace is not None else Clock()
+        self.workspace = workspace or FakeWorkspace(self.clock)
         self.outside = an_outside(self.workspace, lambda: policies)
         self.delay = delay  # seconds that an activity takes
         # what happens while the n-th call of an activity runs; of any, when the name is empty
@@ -197,6 +203,10 @@ class World:
         self.runs: list[Run] = []
         self.posted: list[Letter] = []  # in the order of their posting
         self.ended_with: dict[str, dict[str, int]] = {}  # rollout id -> weights that callers met
+        self.wanted: list[Offer] = []  # for which an answer is due in the end
+        self.wavers: set[str] = set()  # versions of which a gate says now this, now that
+        self.is_swept = False  # often enough, and to the end
+        self.released = 0  # how often a person has let something go on
         self.violations = self.workspace.violations
         self._queue: list[tuple[datetime, int, Callable[[], None]]] = []
         self._count = itertools.count()
@@ -221,23 +231,24 @@ class World:
 
     def offer(self, asked: Offer) -> None:
         book = self.ledgers.get(asked.endpoint.lower(), Ledger())
-        self._apply(asked.endpoint, ledgers.offer(book, asked, at=self.clock.now))
+        self.apply(asked.endpoint, ledgers.offer(book, asked, at=self.clock.now))
 
     def tell_ledger(self, endpoint: str, operation: str, payload: Json) -> None:
         assert operation == "finish"
         book = self.ledgers[endpoint.lower()]
-        self._apply(endpoint, ledgers.finish(book, decode(Ended, payload)))
+        self.apply(endpoint, ledgers.finish(book, decode(Ended, payload)))
 
     def act(self, endpoint: str, act: Act, *, by: str, **said: Any) -> None:
         """Have a person ask something of an endpoint."""
         book = self.ledgers.get(endpoint.lower(), Ledger())
+        self.released += act is Act.RELEASE
         asked = Asked(act=act, by=by, reason="complaints came in", at=self.clock.now, **said)
         told = {"workspace": WORKSPACE, "endpoint": endpoint, **encode(asked)}
-        self._apply(endpoint, decide(book, "act", told, at=self.clock.now))
+        self.apply(endpoint, decide(book, "act", told, at=self.clock.now))
 
     def wake(self, endpoint: str) -> None:
         book = self.ledgers[endpoint.lower()]
-        self._apply(endpoint, ledgers.wake(book, at=self.clock.now))
+        self.apply(endpoint, ledgers.wake(book, at=self.clock.now))
 
     def tell_turns(self, operation: str, payload: Json) -> None:
         assert operation in {"enter", "leave"}
@@ -255,7 +266,7 @@ class World:
             asked_for = functools.partial(self.ask, rollout_id, encode(request))
             self.after(timedelta(seconds=self.delay()), asked_for)
 
-    def _apply(self, endpoint: str, decision: Decision) -> None:
+    def apply(self, endpoint: str, decision: Decision) -> None:
         # through JSON and back, as the entity's state goes
         self.ledgers[endpoint.lower()] = decode(Ledger, encode(decision.ledger))
         for action in decision.actions:

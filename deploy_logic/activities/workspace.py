@@ -32,6 +32,7 @@ from deploy_logic.plan.step import Probe
 from deploy_logic.ports import DeploymentState, EndpointState, Outside, Workspace
 
 _LOG_LINES = 40
+_LOOKS = 4  # at what does not show what we have asked for, over a minute in all
 _LONGEST_LOG = 4_000  # characters of the log's end that go into the record
 _NEWEST = 30  # registered versions that are compared with the one that was offered
 
@@ -162,15 +163,47 @@ def shift(outside: Outside, payload: Json) -> Json:
         return _tell_missing(name, wanted)
     if _is_changing(endpoint):
         return _wait_for("endpoint", name, endpoint)
-    if not _has(endpoint, wanted, mirror) or endpoint.provisioning_state != "Succeeded":
-        known = payload.get("expected")
-        if known is not None and _nonzero(endpoint.traffic) not in [_nonzero(one) for one in known]:
-            return {"state": "drifted", **_tell_weights(endpoint)}
-        workspace.set_traffic(name, wanted, mirror=mirror, seen=endpoint)
-        endpoint = workspace.get_endpoint(name)
-        if endpoint is None or _is_changing(endpoint) or not _has(endpoint, wanted, mirror):
-            return {"state": "working", "reason": f"the weights of {name!r} are being set"}
-    return {"state": "done", **_tell_weights(endpoint)}
+    refusal = _refuse_reading(endpoint, payload)
+    if refusal is not None:
+        return refusal
+    is_there = _has(endpoint, wanted, mirror) and endpoint.provisioning_state == "Succeeded"
+    if is_there and not payload.get("must_write"):
+        return {"state": "done", **_tell_weights(endpoint)}
+    known = payload.get("expected")
+    if known is not None and _nonzero(endpoint.traffic) not in [_nonzero(one) for one in known]:
+        return {"state": "drifted", **_tell_weights(endpoint)}
+    return _write_weights(workspace, payload, endpoint)
+
+
+def _write_weights(workspace: Workspace, payload: Json, seen: EndpointState) -> Json:
+    name, wanted, mirror = payload["endpoint"], payload["weights"], payload.get("mirror")
+    operation = workspace.set_traffic(name, wanted, mirror=mirror, seen=seen)
+    is_due = payload.get("must_write", False)
+    carry = {"must_write": False, "operation": operation, "looks": 0} if is_due else {}
+    found = workspace.get_endpoint(name)
+    if found is None or _is_changing(found) or not _has(found, wanted, mirror):
+        return _wait_for_weights(name, carry)
+    if _refuse_reading(found, {**payload, **carry}) is not None:
+        return _wait_for_weights(name, carry)
+    return {"state": "done", **_tell_weights(found)}
+
+
+def _refuse_reading(endpoint: EndpointState, payload: Json) -> Json | None:
+    """Return why what was read is not what was written; None when it is, or cannot be told.
+
+    Reads may lag (ARM is eventually consistent), and an endpoint as it was before the rollout
+    looks like one that was rolled back. So it must name the operation that we have begun. After
+    some looks another operation is somebody else's, and what is read counts.
+    """
+    ours, looks = payload.get("operation", ""), payload.get("looks", 0)
+    if not ours or endpoint.operation in {"", ours} or looks >= _LOOKS:
+        return None
+    return _wait_for_weights(payload["endpoint"], {"looks": looks + 1})
+
+
+def _wait_for_weights(name: str, carry: Json) -> Json:
+    reason = f"the weights of {name!r} are being set"
+    return {"state": "working", "reason": reason, "carry": carry}
 
 
 @tell_all
@@ -219,7 +252,7 @@ def retire(outside: Outside, payload: Json) -> Json:
     if payload["must_be_ours"] or payload.get("is_asked"):
         found = workspace.get_deployment(endpoint_name, name)
         if found is None:
-            return {"state": "done"}
+            return _look_for(name, payload)
         refusal = _refuse_retirement(found, payload)
         if refusal is not None:
             return refusal
@@ -256,6 +289,18 @@ ACTIVITIES: Mapping[str, Activity] = {
         archive,
     )
 }
+
+
+def _look_for(name: str, payload: Json) -> Json:
+    """Say that a deployment is gone, or that it may only not be shown yet.
+
+    Reads may lag: what was asked for just now is not there in them, and would be left behind.
+    """
+    looks = payload.get("looks", 0)
+    if payload.get("is_asked") or not payload.get("is_made") or looks >= _LOOKS:
+        return {"state": "done"}
+    reason = f"{name!r} is not shown (yet, if it was created)"
+    return {"state": "working", "reason": reason, "carry": {"looks": looks + 1}}
 
 
 def _refuse_retirement(found: DeploymentState, payload: Json) -> Json | None:

@@ -65,9 +65,15 @@ class Arm:
             raise WorkspaceError(f"asking {url!r}: it is not an address of {self._base}")
         return self._ask(HttpRequest("POST", url, json=body), what=f"asking {url}")
 
-    def put(self, path: str, body: Body) -> Body | None:
-        """Create or replace the resource; Azure goes on after it has answered."""
-        return self._send("PUT", path, body=body)
+    def put(self, path: str, body: Body) -> str:
+        """Create or replace the resource; returns the address of the operation that goes on.
+
+        It is empty where Azure names none.
+        """
+        url = f"{self._base}{self._root}{path}"
+        request = HttpRequest("PUT", url, params={"api-version": API_VERSION}, json=body)
+        _, headers = self._exchange(request, what=f"PUT {path or self._root}")
+        return headers.get("Azure-AsyncOperation", "")
 
     def post(self, path: str, body: Body) -> Body | None:
         """Call an action of the resource."""
@@ -91,6 +97,12 @@ class Arm:
         return self._ask(request, what=f"{method} {path or self._root}")
 
     def _ask(self, request: HttpRequest, *, what: str) -> Body | None:
+        found, _ = self._exchange(request, what=what)
+        return found
+
+    def _exchange(
+        self, request: HttpRequest, *, what: str
+    ) -> tuple[Body | None, Mapping[str, str]]:
         try:
             response: HttpResponse = self._client.send_request(
                 request, connection_timeout=_CONNECT, read_timeout=_READ
@@ -104,13 +116,13 @@ class Arm:
         if response.status_code >= _FIRST_REFUSAL:
             refusal = _refusal(what, response)
             if response.status_code == _NOT_FOUND and refusal.code not in _NOWHERE:
-                return None
+                return None, response.headers
             raise refusal
         found = _read(what, response.content)
         if found is None and request.method == "GET":
             # None would mean that there is no such resource
             raise TransientError(f"{what}: the answer is no JSON object", code="NoAnswer")
-        return found
+        return found, response.headers
 
 
 def _read(what: str, content: bytes) -> Body | None:

@@ -24,6 +24,7 @@ from deploy_logic.ports import Capacity, DeploymentState, EndpointState
 from deploy_logic.template.template import read_machines
 
 RECEIPT = "rollout_id"  # the tag by which a deployment is known to be ours
+_OPERATION = "AzureAsyncOperationUri"  # in which a resource names its last operation
 _DATA_PLANE = "https://ml.azure.com/.default"
 _SCORE_TIMEOUT = 45  # seconds; an activity must be over within a minute
 _KEY_LIFE = 600  # seconds that a scoring key is remembered
@@ -83,6 +84,7 @@ class AzureMl:
             traffic=properties.get("traffic") or {},
             mirror=properties.get("mirrorTraffic") or {},
             region=str(found.get("location") or ""),
+            operation=_operation((properties.get("properties") or {}).get(_OPERATION)),
             whole=found,
         )
 
@@ -169,7 +171,7 @@ class AzureMl:
         *,
         mirror: Mapping[str, int] | None = None,
         seen: EndpointState | None = None,
-    ) -> None:
+    ) -> str:
         """Ask for these weights and change nothing else; deployments not named get none."""
         found = self._arm.get(_endpoint(endpoint)) if seen is None else seen.whole
         if found is None:
@@ -183,7 +185,7 @@ class AzureMl:
         body = {key: found[key] for key in ("location", "tags", "kind", "sku") if found.get(key)}
         if found.get("identity"):
             body["identity"] = _identity(found["identity"])
-        self._arm.put(_endpoint(endpoint), {**body, "properties": properties})
+        return _operation(self._arm.put(_endpoint(endpoint), {**body, "properties": properties}))
 
     def delete_deployment(self, endpoint: str, deployment: str) -> None:
         """Ask for the deployment to be deleted; does not wait."""
@@ -258,7 +260,7 @@ class AzureMl:
     def _why(self, found: Body) -> tuple[str, str]:
         """Return code and message of a failure, from the operation that the resource names."""
         extra = found["properties"].get("properties") or {}
-        url = extra.get("AzureAsyncOperationUri", "")
+        url = extra.get(_OPERATION, "")
         try:
             operation = self._arm.get_url(url) if url else None
         except WorkspaceError as unread:  # the state is known all the same
@@ -269,6 +271,11 @@ class AzureMl:
 
 def _endpoint(endpoint: str) -> str:
     return f"/onlineEndpoints/{quote(endpoint)}"
+
+
+def _operation(url: object) -> str:
+    """Return the name of an operation from its address."""
+    return str(url or "").partition("?")[0].rpartition("/")[2].lower()
 
 
 def _deployment(endpoint: str, deployment: str) -> str:

@@ -6,7 +6,7 @@ Whatever it does may be done again by the next sweep, and by an event that comes
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from deploy_logic.codec import Json, decode, encode
 from deploy_logic.errors import WorkspaceError
@@ -49,6 +49,7 @@ def sweep(
     policies: Iterable[Policy],
     engine: Engine,
     open_workspace: Callable[[str], Workspace],
+    now: datetime,
 ) -> Json:
     """Compare registry, ledgers and endpoints, and mend what differs.
 
@@ -60,7 +61,7 @@ def sweep(
         engine=engine,
         open_workspace=open_workspace,
         controls=engine.show_controls(),
-        now=datetime.now(UTC),
+        now=now,
     )
     policies = tuple(policies)
     books = [decode(Ledger, shown) for shown in engine.list_ledgers()]

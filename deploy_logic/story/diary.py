@@ -40,6 +40,8 @@ class Diary:
             attempt=offer.attempt,
             started=context.now,
         )
+        self.has_created = False  # whether the candidate may be there
+        self.has_shifted = False  # whether weights or mirror may be other than they were
         self.waiting = Waiting(
             context, note=self.note, phase=lambda: self.rollout.phase, post=self.post
         )

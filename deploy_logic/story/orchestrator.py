@@ -155,6 +155,7 @@ def prepare(diary: Diary, plan: Plan) -> Story[None]:
     whole, brief = {"plan": encode(plan)}, _brief(plan, plan.candidate)
     if plan.creation.endpoint_template:
         yield from waiting.converge("create_endpoint", whole, within=within)
+    diary.has_created = True
     created = yield from waiting.converge(
         "create_candidate", whole, within=within, watch=("watch_candidate", brief)
     )
@@ -312,6 +313,7 @@ def retire(diary: Diary, plan: Plan, deployment: str, *, must_be_ours: bool) -> 
     """Delete a deployment that has no weight; when Azure will not, say who must."""
     within = plan.timings.creation_deadline  # a deployment still being created has to finish first
     payload = {**_brief(plan, deployment), "must_be_ours": must_be_ours}
+    payload["is_made"] = diary.has_created
     try:
         yield from diary.waiting.converge("retire", payload, within=within)
     except Stop as broken:

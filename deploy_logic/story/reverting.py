@@ -33,7 +33,7 @@ def revert(diary: Diary, offer: Offer) -> Story[tuple[Kept, ...]]:
         by = f"{offer.requested_by}: {offer.reason}"
         diary.enter(Phase.PROMOTING, f"weight 100 to {offer.target!r} again, for {by}")
         diary.announce("started")
-        payload = {**_place(offer), "weights": {offer.target: 100}}
+        payload = {**_place(offer), "weights": {offer.target: 100}, "must_write": True}
         done = yield from diary.waiting.converge("shift", payload, within=timings.shift_deadline)
     except Stop as stop:
         diary.enter(stop.phase, stop.reason)

@@ -23,6 +23,7 @@ def shift(
     mirror: Mapping[str, int] | None = None,
 ) -> Story[None]:
     """Set the weights and read them back; what somebody else has set is not overwritten unasked."""
+    diary.has_shifted = True
     while True:
         ours = [dict(diary.rollout.weights), dict(weights)]
         done = yield from _converge(diary, plan, weights, mirror, expected=ours)
@@ -86,6 +87,11 @@ def _converge(
         payload["mirror"] = dict(mirror)
     if expected is not None:
         payload["expected"] = expected
+    elif diary.has_shifted:
+        # What they are to be again they were before: a read that lags would show just that.
+        payload["must_write"] = True
+    if mirror is not None and not mirror and diary.rollout.mirror:
+        payload["must_write"] = True  # likewise
     within = plan.timings.shift_deadline
     return (yield from diary.waiting.converge("shift", payload, within=within))
 

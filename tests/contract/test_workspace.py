@@ -244,7 +244,7 @@ def test_second_operation_is_a_conflict_and_not_a_failure_for_good(room: Room) -
     plan = a_plan(room, endpoint, "red")
     with room.hold():
         room.workspace.set_traffic(endpoint, {})
-        asks: tuple[Callable[[], None], ...] = (
+        asks: tuple[Callable[[], object], ...] = (
             lambda: room.workspace.set_traffic(endpoint, {}),
             lambda: room.workspace.create_deployment(plan),
             lambda: room.workspace.delete_deployment(endpoint, "green"),
@@ -255,6 +255,14 @@ def test_second_operation_is_a_conflict_and_not_a_failure_for_good(room: Room) -
                 ask()
             assert (caught.value.code, caught.value.status) == ("Conflict", CONFLICT)
     assert [one.name for one in room.workspace.list_deployments(endpoint)] == ["green"]
+
+
+def test_endpoint_names_the_operation_that_has_set_its_weights(room: Room, served: str) -> None:
+    operation = room.workspace.set_traffic(served, weights(room, served))
+    room.settle(served)
+    found = room.workspace.get_endpoint(served)
+    assert found is not None
+    assert found.operation == operation != ""
 
 
 # --- deleting

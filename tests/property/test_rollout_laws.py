@@ -7,17 +7,29 @@ from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from deploy_logic.activities import workspace as activities
+from deploy_logic.codec import encode
 from deploy_logic.gate import gate
 from deploy_logic.gate import tally as gate_tally
 from deploy_logic.ledger import ledger
+from deploy_logic.ledger.operation import Act, Asked
 from deploy_logic.ledger.record import Decision, Ledger, Start
+from deploy_logic.operations import sweep
 from deploy_logic.rollout import Phase as RolloutPhase
 from deploy_logic.story import asking, diary, orchestrator, settling, waiting
+from tests.property.judge import judge
 from tests.property.seeded import is_found
-from tests.property.strategies import Tale, interrupted_tales, judge, tales, tell
+from tests.property.strategies import (
+    Tale,
+    interrupted_tales,
+    lagging_tales,
+    tales,
+    tell,
+    wavering_tales,
+)
 
 STORIES = 5_000
 PASSED = {"verdict": "pass", "reason": "fine", "figures": {"status": 200}}
@@ -34,6 +46,21 @@ def test_no_story_breaks_a_promise(tale: Tale) -> None:
 def test_trouble_changes_when_a_rollout_ends_but_not_how(tale: Tale) -> None:
     calm = dataclasses.replace(tale, troubles=(), crashes=0, slow=0)
     assert _ends(tale) == _ends(calm)
+
+
+@settings(max_examples=100)
+@given(tales(most_versions=1, with_people=False), st.data())
+def test_what_becomes_of_events_changes_when_a_rollout_ends_but_not_how(
+    tale: Tale, data: st.DataObject
+) -> None:
+    """They come once, at once; or never, and the timer sweeps; or late and doubled, and it does."""
+    (arrival,) = tale.arrivals
+    late = tuple(data.draw(st.lists(st.integers(0, 7200), max_size=3)))
+    often = tuple(range(arrival.at + data.draw(st.integers(0, 3600)), 12 * 3600, 3600))
+    heard = dataclasses.replace(tale, arrivals=(dataclasses.replace(arrival, events=(0,)),))
+    other = dataclasses.replace(arrival, events=late)
+    swept = dataclasses.replace(tale, arrivals=(other,), sweeps=often)
+    assert _ends(swept) == _ends(dataclasses.replace(heard, sweeps=()))
 
 
 def _ends(tale: Tale) -> list[tuple[str, str, dict[str, int]]]:
@@ -210,6 +237,44 @@ def _pause_the_deadline(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(waiting.Waiting, "limit", lambda _self, _length: None)
 
 
+def _sweep_nothing_up(patch: pytest.MonkeyPatch) -> None:
+    """The sweep offers nothing that was lost."""
+    patch.setattr(sweep, "_offer_lost", lambda _this, _policies: [])
+
+
+def _retry_the_failed(patch: pytest.MonkeyPatch) -> None:
+    """The sweep asks for what has failed once more."""
+    real = sweep._offer_unanswered
+
+    def offer(this: Any, offers: Any, policy: Any) -> Any:
+        for one in offers:
+            act = Asked(act=Act.RETRY, by="sweep", reason="it was lost", at=this.now, offer=one)
+            this.engine.tell_ledger(one.workspace, one.endpoint, "act", encode(act))
+        return real(this, offers, policy)
+
+    patch.setattr(sweep, "_offer_unanswered", offer)
+
+
+def _believe_old_reads(patch: pytest.MonkeyPatch) -> None:
+    """What is read counts, however old it is: retire and roll back trust it."""
+    real = cast("dict[str, Any]", activities.ACTIVITIES)["shift"]
+
+    def shift(outside: Any, payload: Any) -> Any:
+        return real(outside, {**payload, "must_write": False})
+
+    _replace_activity(patch, "shift", shift)
+
+
+def _forget_failures(patch: pytest.MonkeyPatch) -> None:
+    """The tally knows its last judgement only."""
+    real = gate_tally.Tally.add
+
+    def add(self: Any, judgement: Any) -> Any:
+        return real(dataclasses.replace(self, failures=0, failures_in_a_row=0), judgement)
+
+    patch.setattr(gate_tally.Tally, "add", add)
+
+
 def _use_the_clock(patch: pytest.MonkeyPatch) -> None:
     """The orchestrator decides by something that a replay does not see again."""
     toss = iter(range(10**9))
@@ -257,7 +322,11 @@ def _replace_activity(patch: pytest.MonkeyPatch, name: str, activity: Any) -> No
 
 
 # Where to look for a bug that shows only in stories which are rare among all of them.
-WHERE: dict[Seed, SearchStrategy[Tale]] = {_abandon_effects: interrupted_tales()}
+WHERE: dict[Seed, SearchStrategy[Tale]] = {
+    _abandon_effects: interrupted_tales(),
+    _believe_old_reads: lagging_tales(),
+    _forget_failures: wavering_tales(),
+}
 
 
 @pytest.mark.parametrize(
@@ -283,6 +352,10 @@ WHERE: dict[Seed, SearchStrategy[Tale]] = {_abandon_effects: interrupted_tales()
         ("O1", _post_it_all_again),
         ("O1", _keep_the_end_to_oneself),
         ("O2", _keep_the_end_to_oneself),
+        ("P10", _sweep_nothing_up),
+        ("P4", _retry_the_failed),
+        ("P5", _believe_old_reads),
+        ("V3", _forget_failures),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__.strip("_"),
 )
