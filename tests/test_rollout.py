@@ -62,7 +62,8 @@ def test_operation_table(operation: Operation, phase: Phase) -> None:
 def test_entering_a_phase_is_dated_and_says_why() -> None:
     entered = a_rollout().enter(Phase.PREPARING, at=LATER, text="creating 'x'")
     assert (entered.phase, entered.reason, entered.ended) == (Phase.PREPARING, "creating 'x'", None)
-    assert entered.timeline == (Entry(at=LATER, text="creating 'x'"),)
+    entry = Entry(at=LATER, text="creating 'x'", figures={"phase": "preparing"})
+    assert entered.timeline == (entry,)
 
 
 def test_entering_an_end_ends_it() -> None:

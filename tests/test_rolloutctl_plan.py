@@ -189,7 +189,7 @@ def test_split_snapshot_has_no_plan(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ([], "snapshot: [] is not a JSON object with exists, weights, deployments"),
+        ([], "snapshot: [] is not a JSON object with exists, region, weights, deployments"),
         ({"exists": True, "weigths": {}}, "snapshot: key 'weigths' is not one of exists,"),
         ({"weights": {}}, "snapshot.exists:"),
         ({"exists": "perhaps"}, "snapshot.exists: 'perhaps'"),
