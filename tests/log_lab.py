@@ -21,6 +21,7 @@ from deploy_logic.telemetry import facts
 from deploy_logic.telemetry.line import LOGGER, JsonLines
 from tests.builders import WORKSPACE, a_policy, an_event_text, an_offer
 from tests.desk import BECAUSE, Counter
+from tests.fake_archive import FakeArchive
 from tests.fakes import Clock, FakeWorkspace, an_outside
 from tests.test_durable_entity import Store, an_end
 from tests.test_operations import waits
@@ -142,6 +143,14 @@ def stop(_: Path) -> None:
 
 
 # By the event of the line: what makes the app log it.
+def lose_history(_: Path) -> None:
+    outside, down = an_outside(FakeWorkspace(Clock()), list), FakeArchive()
+    down.is_down = True
+    ACTIVITIES["archive"](
+        replace(outside, archive=lambda: down), {"rollout_id": "r", "rows": [], "is_last": True}
+    )
+
+
 MAKES: Mapping[str, Callable[[Path], None]] = {
     "policy refused": refuse_policy,
     "azure refused": refuse_in_azure,
@@ -156,6 +165,7 @@ MAKES: Mapping[str, Callable[[Path], None]] = {
     "rollout errored": end(Phase.ERRORED, reason="no quota"),
     "rolled back": roll_back,
     "rollout overdue": sweep(hours=14),
+    "history not archived": lose_history,
     "swept": sweep(),
     "sweep could not look": sweep(fault=True),
     "operation asked": ask_rollout,

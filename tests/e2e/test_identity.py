@@ -201,7 +201,7 @@ def guarded(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_the_platform_s_header_counts_where_the_platform_sets_it(
     scene: Scene, guarded: Stack
 ) -> None:
-    assert guarded.ask_app("GET", "rollouts", who=BOB) == {"rollouts": []}
+    assert guarded.ask_app("GET", "rollouts", who=BOB) == {"rollouts": [], "next": None}
     assert guarded.ask_app("POST", "stop", BECAUSE, who=BOB)["status"] == 403
     assert guarded.ask_app("GET", "rollouts", who=EVE)["status"] == 403
     assert guarded.ask_app("POST", "stop", BECAUSE, who=ANN) == {"operation": "stop", "by": ANN.id}

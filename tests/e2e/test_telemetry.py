@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deploy_logic.activities.workspace import ACTIVITIES
 from local.program import REPOSITORY
 from local.stack import Stack
 from tests.e2e.scene import AT_ONCE, Scene, write_policies
@@ -63,10 +64,11 @@ def test_lines_spans_and_figures_of_a_rollout_arrive_and_name_it(
 
     scene.until(names, "its spans")
     assert collector.services == {"azure-ml-rollouts"}
-    about = [told for name, told in collector.spans() if name not in {"event", "request"}]
-    assert {(one["rollout_id"], one["endpoint"], one["model"]) for one in about} == {
-        (rollout_id, "watched", "watched")
-    }
+    activities = [(name, told) for name, told in collector.spans() if name in ACTIVITIES]
+    about = [told for _, told in activities]
+    assert {one["rollout_id"] for one in about} == {rollout_id}
+    acting = [told for name, told in activities if name != "archive"]
+    assert {(one["endpoint"], one["model"]) for one in acting} == {("watched", "watched")}
     assert {one["state"] for one in about} <= {"done", "working", "busy"}
 
     def said() -> dict[str, Any] | None:

@@ -36,6 +36,7 @@ RAISED_BY = {
     "rolled-back": "rolled back",
     "rollout-overdue": "rollout overdue",
     "azure-refused": "azure refused",
+    "history-lost": "history not archived",
     "sweep-cannot-look": "sweep could not look",
     "sweep-silent": "swept",
 }
