@@ -86,6 +86,13 @@ class Tale:
     lag: int = 0  # seconds that a read of an endpoint may be behind
 
 
+UNDISTURBED: dict[str, Any] = {
+    "has_stable": True,
+    "troubles": (),
+    "crashes": 0,
+    "sweeps": (),
+    "lag": 0,
+}
 _DAY = 24 * 3600
 _CALM = 11 * 3600  # by then every version is registered, and Azure is well again
 
@@ -207,17 +214,26 @@ def tales(draw: st.DrawFn, *, most_versions: int = 4, with_people: bool = True) 
 
 @st.composite
 def interrupted_tales(draw: st.DrawFn) -> Tale:
-    """Stories in which a person comes in while an effect is slow, beside a stable that can suffer.
+    """Stories in which a person comes in while a shift is slow, beside a stable that can suffer.
 
     Among all stories these are rare: a person seldom hits those few minutes.
     """
-    moments = st.tuples(
-        st.sampled_from(["create_candidate", "shift"]),
-        st.integers(1, 4),
-        st.sampled_from(["abort", "reject"]),
+    tale = draw(tales(most_versions=1))
+    return replace(
+        tale,
+        arrivals=tuple(replace(one, kind="good", events=(0,)) for one in tale.arrivals),
+        asked=(("shift", draw(st.integers(1, 3)), "abort"),),
+        slow=draw(st.sampled_from([20, 40, 80])),
+        **UNDISTURBED,
     )
-    asked = draw(st.lists(moments, min_size=1, max_size=3))
-    return replace(draw(tales()), asked=tuple(asked), has_stable=True, slow=60)
+
+
+@st.composite
+def unseen_tales(draw: st.DrawFn) -> Tale:
+    """Stories of versions that nobody calls, so that their gates can say nothing."""
+    tale = draw(tales().filter(lambda tale: len(tale.policy.gates) > 1))
+    unseen = tuple(replace(one, kind=NOBODY) for one in tale.arrivals)
+    return replace(tale, arrivals=unseen, asked=(), troubles=())
 
 
 @st.composite

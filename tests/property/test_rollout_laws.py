@@ -28,6 +28,7 @@ from tests.property.strategies import (
     lagging_tales,
     tales,
     tell,
+    unseen_tales,
     wavering_tales,
 )
 
@@ -326,6 +327,7 @@ WHERE: dict[Seed, SearchStrategy[Tale]] = {
     _abandon_effects: interrupted_tales(),
     _believe_old_reads: lagging_tales(),
     _forget_failures: wavering_tales(),
+    _wave_through: unseen_tales(),
 }
 
 
