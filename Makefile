@@ -29,7 +29,7 @@ run: setup ## start everything and play the demo; ARGS="--once" ends after it
 	@$(PY) -m local run $(ARGS)
 
 test: setup node_modules/ready ## every test; ARGS for pytest
-	@$(PY) -m pytest -n 3 --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types ## lint and types
 

@@ -1,7 +1,10 @@
 """Keeps asking for a rollout: what is new in it, and patience with an app that does not answer."""
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -29,14 +32,48 @@ class Patience:
     give_up: timedelta
 
 
+@contextmanager
+def hearing_ctrl_c() -> Iterator[Callable[[], None]]:
+    """Give a check that raises KeyboardInterrupt when Ctrl-C has been pressed.
+
+    Python raises it wherever it is just then; where that is the clean-up of an object, it is lost.
+    """
+    heard: list[int] = []
+
+    def hear(number: int, _frame: object) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if heard:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # it has no signals
+        yield check
+        return
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Line:
     """The line to an app; when it breaks after it once stood, it is made again."""
 
-    def __init__(self, client: Client, patience: Patience, note: Callable[[str], None]) -> None:
-        """Take the app, and whom to tell that it does not answer."""
+    def __init__(
+        self,
+        client: Client,
+        patience: Patience,
+        note: Callable[[str], None],
+        *,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take the app, and whom to tell that it does not answer; check may end it all."""
         self._client = client
         self._patience = patience
         self._note = note
+        self._check = check
         self._stood = False
 
     def get(self, *path: str, **query: str | None) -> Json:
@@ -44,6 +81,7 @@ class Line:
         broken: float | None = None
         wait = _FIRST_WAIT
         while True:
+            self._check()
             try:
                 found = self._client.get(*path, **query)
             except UnreachableError as error:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from deploy_logic.duration import parse_duration
 from rolloutctl.exit import Exit
 from rolloutctl.online.command import add_app_arguments, open_app
-from rolloutctl.online.follow import Follower, Line, Patience, wait_for_one
+from rolloutctl.online.follow import Follower, Line, Patience, hearing_ctrl_c, wait_for_one
 from rolloutctl.online.screen import Screen, open_screen
 from rolloutctl.words import clean
 
@@ -39,10 +39,10 @@ def _length(text: str) -> timedelta:
 
 def run(given: argparse.Namespace) -> int:
     """Show it until it is over; 0 succeeded, 5 errored, 1 any other end."""
-    with open_app(given) as client:
+    with open_app(given) as client, hearing_ctrl_c() as check:
         patience = Patience(every=max(given.every, _LEAST), give_up=given.give_up)
         screen = open_screen(wants_json=given.json, now=lambda: client.now)
-        line = Line(client, patience, screen.note)
+        line = Line(client, patience, screen.note, check=check)
         rollout_id = given.rollout or ""
         try:
             rollout_id = rollout_id or wait_for_one(line, given.endpoint, screen.note)

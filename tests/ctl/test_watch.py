@@ -2,12 +2,14 @@
 
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rolloutctl.exit import Exit
+from rolloutctl.online.follow import hearing_ctrl_c
 from tests.ctl.app import OPERATOR, App
 from tests.ctl.conftest import Done, Run
 from tests.ctl.recorded import assert_golden
@@ -172,6 +174,21 @@ def test_a_dumb_terminal_gets_lines(app: App, home: Path) -> None:
         assert terminal.end() == Exit.OK
     assert b"\x1b" not in terminal.sent
     assert b"succeeded: 'fraud-detector-v2' is the stable" in terminal.sent
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_that_is_lost_in_a_clean_up_is_heard_all_the_same() -> None:
+    class Cleaned:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with hearing_ctrl_c() as check:
+        check()
+        Cleaned()
+        with pytest.raises(KeyboardInterrupt):
+            check()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_ctrl_c_leaves_the_rollout_alone(app: App, home: Path) -> None:

@@ -1,5 +1,6 @@
 """Who may do what, through the host: every way in that is none, and every right that is missing."""
 
+import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -155,6 +156,33 @@ def test_an_answer_counts_from_the_right_person_on_the_right_figures_once(scene:
     assert scene.ask(asking, "approve", **answer)["operation"] == "approve"
     assert scene.ended("guarded", asking["version"])["phase"] == "succeeded"
     assert scene.ask(asking, "approve", **answer)["status"] == 409
+    # Then each that somebody known sent has left its line
+    assert audited(scene.stack, asking["rollout_id"]) == [
+        (LEA.id, "approve", 403, "refused"),
+        (MAX.id, "approve", 403, "refused"),
+        (LEA.id, "promote_now", 403, "refused"),
+        (LEA.id, "approve", 409, "refused"),
+        (LEA.id, "approve", 200, "accepted"),
+        (LEA.id, "approve", 409, "refused"),
+    ]
+
+
+def audited(stack: Stack, target: str) -> list[tuple[str, str, int, str]]:
+    """Return what the archive has of what people asked of it: who, what, and what came of it."""
+    request = urllib.request.Request(  # noqa: S310 - the host on loopback
+        f"{stack.host.ready['url']}/api/export", headers=bearer(stack.token(ANN))
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        rows = [json.loads(line) for line in answer.read().splitlines()]
+    lines = [row for row in rows if row["kind"] == "audit" and row["target"] == target]
+    return [(one["by"], one["operation"], one["status"], one["outcome"]) for one in lines]
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])
+def test_a_body_that_a_form_of_another_site_can_send_is_refused(scene: Scene, kind: str) -> None:
+    headers = {**bearer(scene.stack.token(ANN)), "Content-Type": kind}
+    assert status(scene.stack, "POST", "stop", headers) == 415
+    assert scene.stack.ask_app("GET", "controls")["stopped"] is None
 
 
 def test_without_the_key_server_those_known_come_in_and_nobody_else(scene: Scene) -> None:
