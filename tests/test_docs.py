@@ -411,3 +411,14 @@ def test_what_is_shipped_is_what_the_app_needs() -> None:
     # Core Tools take a line as the beginning of a path, so `local` would leave out `local.x` too.
     shipped = {path for path in there if not any(path.startswith(line) for line in left_out)}
     assert {path.rstrip("/") for path in shipped} == SHIPPED
+
+
+def test_what_the_demo_printed_is_shown() -> None:
+    """Each version with its end, and the sums: the figures are other ones in every run."""
+    (shown,) = [one for one in PAGES["README.md"].split("```") if "requests sent" in one]
+    for version, phase in (("v1", "succeeded"), ("v2", "succeeded"), ("v3", "failed")):
+        assert re.search(rf"^fraud-detector {version} +{phase} ", shown, re.MULTILINE)
+    assert "lost 0" in shown
+    assert re.search(
+        r"^ *\d+\.\d s  fraud v3 +weights read back: fraud-detector-v2 100$", shown, re.MULTILINE
+    )
