@@ -14,7 +14,9 @@ from tests.builders import WORKSPACE, an_event_body
 texts = st.text(st.characters(exclude_categories=())) | st.text("aA:/.0-", max_size=8)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=6
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
 )
 names = st.text(
     st.characters(exclude_categories=("C", "Z"), exclude_characters="/\\?#:"),
@@ -28,7 +30,7 @@ KEYS = ("topic", "source", "subject", "eventType", "type", "id", "eventTime", "d
 def pairs_of_json(draw: st.DrawFn) -> str:
     """Return an object whose keys may come twice, as text."""
     keys = st.sampled_from([*KEYS, "ModelName", "modelname", "ModelVersion"]) | texts
-    pairs = draw(st.lists(st.tuples(keys, values), max_size=8))
+    pairs = draw(st.lists(st.tuples(keys, values), max_size=5))
     return "{" + ", ".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in pairs) + "}"
 
 
