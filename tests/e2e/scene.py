@@ -88,8 +88,16 @@ def write_policies(folder: Path, policies: Mapping[str, tuple[str, str]]) -> Pat
 @contextlib.contextmanager
 def open_scene(folder: Path, policies: Mapping[str, tuple[str, str]]) -> "Iterator[Scene]":
     """Run a stack with these policies; with E2E_APP, against the app in that folder."""
+    write_policies(folder / "policies", policies)
+    with run_scene(folder) as scene:
+        yield scene
+
+
+@contextlib.contextmanager
+def run_scene(folder: Path) -> "Iterator[Scene]":
+    """Do the same with the policies that are in the folder already."""
     stack = Stack(
-        policies=write_policies(folder / "policies", policies),
+        policies=folder / "policies",
         data=folder / "data",
         pace="instant",
         settings={"ROLLOUT_SWEEP_SCHEDULE": "0 0 5 1 1 *"},  # only when a test fires it

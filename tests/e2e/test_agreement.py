@@ -1,16 +1,13 @@
 """A version that answers other than the stable is refused before any caller meets it."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.program import REPOSITORY
-from local.stack import Stack
-from tests.e2e.scene import CANARY, Scene, write_policies
+from tests.e2e.scene import CANARY, Scene, run_scene, write_policies
 
 pytestmark = pytest.mark.e2e
 
@@ -39,18 +36,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     (policies / "code" / "score.py").write_text(SCORE)
     lines = [json.dumps({"customer": customer}) for customer in CUSTOMERS]
     (policies / "sample.jsonl").write_text("\n".join([*lines, ""]))
-    stack = Stack(
-        policies=policies,
-        data=folder / "data",
-        pace="instant",
-        settings={"ROLLOUT_SWEEP_SCHEDULE": "0 0 5 1 1 *"},  # only when a test fires it
-        app=Path(os.environ.get("E2E_APP", REPOSITORY)),
-    )
-    try:
-        stack.start()
-        yield Scene(stack, folder)
-    finally:
-        stack.stop()
+    with run_scene(folder) as running:
+        yield running
 
 
 def judgements(rollout: dict[str, Any]) -> list[dict[str, Any]]:
